@@ -94,10 +94,7 @@ class ServedPool:
         """Empty the pool and the servers, which must be running."""
         self.keys.clear()
         for server in self.servers:
-            server.clear_faults()
-            server.forget_meetings()
-            server.forget_hooks()
-            server.clear_requests()
+            server.reset()
         self.ids = []
 
     def add_all(self) -> None:

@@ -29,11 +29,11 @@ from urllib.parse import urlsplit
 from appliance.ctl.client import ControlClient
 from tests.doubles.appliance_client import ATTENDEE_PW, MODERATOR_PW, FrontEnd
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.forked_ctl import run_forked
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = tuple(
-    shlex.split(os.environ.get("APPLIANCE_COMMAND", "")) or (sys.executable, "-m", "appliance")
-)
+SOURCE = (sys.executable, "-m", "appliance")
+COMMAND = tuple(shlex.split(os.environ.get("APPLIANCE_COMMAND", ""))) or SOURCE
 """The program under test; the tests of the package set it to the installed one (tools/deb_test)."""
 READY_LIMIT_S = 90.0
 STOP_LIMIT_S = 22.0
@@ -82,6 +82,7 @@ class ApplianceProcess:
         self.command = COMMAND
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
+        self._checked = 0
 
     def __repr__(self) -> str:
         return f"<ApplianceProcess port={self.front.port} pid={self.pid}>"
@@ -247,16 +248,27 @@ class ApplianceProcess:
             log.seek(self._log_from)
             lines = log.read().splitlines()
         found = []
+        wanted = b"" if name is None else name.encode()
         for line in lines:
+            if wanted not in line:
+                continue
             with suppress(ValueError):
                 record = json.loads(line)
                 if name in (None, record.get("event")) and fields.items() <= record.items():
                     found.append(record)
         return found
 
+    def check_new_log(self) -> None:
+        """Check the whole lines that were logged since the last time; `finish` checks them all."""
+        text = self.log_text()
+        checked, self._checked = self._checked, text.rfind("\n") + 1
+        self._check(text[checked : self._checked])
+
     def check_log(self) -> None:
         """Raise AssertionError for an unexpected ERROR or a secret."""
-        text = self.log_text()
+        self._check(self.log_text())
+
+    def _check(self, text: str) -> None:
         errors = [
             line
             for line in text.splitlines()
@@ -278,7 +290,11 @@ class ApplianceProcess:
 
     def ctl(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the ctl program with the environment of the appliance."""
-        return run_program("ctl", *words, environ=self.environ, stdin=stdin)
+        if self.command != SOURCE:
+            return run_program("ctl", *words, environ=self.environ, stdin=stdin)
+        return run_forked(
+            words, environ=self.environ, stdin=stdin, cwd=str(ROOT), timeout_s=PROGRAM_LIMIT_S
+        )
 
     def add_server(self, bbb: BbbProcess, *, enable: bool = True, **fields: object) -> str:
         """Add a simulated server to the pool, enable and poll it, and return its id."""

@@ -61,6 +61,7 @@ class Control:
             "forget_meetings": self._forget_meetings,
             "faults": self._set_faults,
             "clear_faults": self._clear_faults,
+            "reset": self._reset,
             "drop_connections": self._drop_connections,
             "serve_pages": self._serve_pages,
         }
@@ -144,6 +145,11 @@ class Control:
     def _clear_faults(self, body: Body) -> Body:
         self._faults().clear()
         return {}
+
+    def _reset(self, body: Body) -> Body:
+        for clear in (self._clear_faults, self._forget_meetings, self._forget_hooks):
+            clear(body)
+        return self._clear_requests(body)
 
     def _drop_connections(self, body: Body) -> Body:
         self._listener().drop_connections()

@@ -246,6 +246,10 @@ class BbbProcess:
         """Delete all meetings without ending them."""
         self.control("forget_meetings")
 
+    def reset(self) -> None:
+        """Make it as good as new: no faults, meetings, hooks, requests and callbacks."""
+        self.control("reset")
+
     def drop_connections(self) -> None:
         """Reset all open API connections."""
         self.control("drop_connections")

@@ -22,10 +22,9 @@ from appliance.http.client.pool import PoolTransport
 from appliance.model import TenantId
 from appliance.postgres.database import Database
 from appliance.redis.client import RedisAddress, RedisClient, open_redis_client
-from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStore
 from tests.doubles.bbb_process import until
-from tests.doubles.features import EventBook, now_ms
+from tests.doubles.features import EventBook, all_scripts, now_ms
 from tests.doubles.recordings import open_recordings
 from tests.doubles.redis_layout import layout_faults
 
@@ -102,7 +101,7 @@ async def open_callback_bench(
             client,
             namespace,
             PostgresQueue(database),
-            RedisQueue(RedisStore(client, namespace, load_scripts()), now_ms),
+            RedisQueue(RedisStore(client, namespace, all_scripts()), now_ms),
             CallbackUrls(database, RedisStore(client, namespace, {}), log),
             CallbackTools(
                 CallbackClient(pool, connect_timeout_s=60.0, response_timeout_s=60.0),

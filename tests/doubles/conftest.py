@@ -18,7 +18,5 @@ def shared() -> Iterator[BbbProcess]:
 @pytest.fixture
 def bbb(shared: BbbProcess) -> BbbProcess:
     """Give the module's server, reset."""
-    shared.clear_faults()
-    shared.forget_meetings()
-    shared.clear_requests()
+    shared.reset()
     return shared

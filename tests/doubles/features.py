@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields, replace
+from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -111,6 +112,16 @@ class EventBook:
         return [(name, fields) for level, name, fields in self.events if level == "error"]
 
 
+# Once a process: together they take longer than most tests.
+all_scripts = cache(load_scripts)
+_ssl_context = cache(open_ssl_context)
+
+
+@cache
+def _page_texts() -> dict[str, dict[str, dict[str, str]]]:
+    return load_page_texts(EventBook())
+
+
 @asynccontextmanager
 async def open_features(
     redis_url: str, namespace: str, *, log: EventBook | None = None, **variables: str
@@ -132,9 +143,9 @@ async def _open_features(
 ) -> AsyncIterator[Features]:
     async with (
         open_redis_stores(
-            RedisAddress(redis_url), namespace=namespace, scripts=load_scripts(), log=book
+            RedisAddress(redis_url), namespace=namespace, scripts=all_scripts(), log=book
         ) as redis,
-        aclosing(PoolTransport(open_ssl_context(None))) as http,
+        aclosing(PoolTransport(_ssl_context())) as http,
         trio.open_nursery() as nursery,
     ):
         with trio.fail_after(CONNECT_S):
@@ -250,7 +261,7 @@ def make_test_features(
         metrics=metrics,
         random=random.random,
         new_password=lambda: secrets.token_hex(4),
-        join_pages=JoinPages(load_page_texts(book), settings.locale),
+        join_pages=JoinPages(_page_texts(), settings.locale),
         secret_key_base="k" * 64,
     )
     fleet = FleetDeps(

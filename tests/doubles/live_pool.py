@@ -218,9 +218,7 @@ async def open_live(
     `spread`: all with the same load. `enable`: False leaves the pool empty.
     """
     for bbb in servers:
-        bbb.clear_faults()
-        bbb.forget_meetings()
-        bbb.forget_hooks()
+        bbb.reset()
     async with open_features(redis_url, namespace, **variables) as res:
         async with trio.open_nursery() as nursery:
             later = Later(nursery)

@@ -26,12 +26,11 @@ from appliance.meetings.create import create_meeting
 from appliance.meetings.end import end_meeting
 from appliance.model import ServerChange, ServerId, ServerState
 from appliance.redis.errors import RedisDown
-from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStore, RedisStores
 from appliance.servers.polling import poll_server
 from appliance.settings import Settings
 from tests.doubles.bbb_state import Meeting
-from tests.doubles.features import EventBook, make_test_features, rewire
+from tests.doubles.features import EventBook, all_scripts, make_test_features, rewire
 from tests.doubles.live_pool import elements
 from tests.doubles.model_network import Message, Network, front_end_call
 
@@ -139,7 +138,7 @@ class World:
         self._settings = settings
         self._http = http
         self._clock = clock
-        self._scripts = load_scripts()
+        self._scripts = all_scripts()
         self.appliances = [self._start_appliance() for _ in range(2)]
 
     def _start_appliance(self) -> Appliance:

@@ -14,13 +14,12 @@ from appliance.meetings.store import MeetingStore
 from appliance.model import PlacementRules, Tenant
 from appliance.pool.records import PoolRecords
 from appliance.redis.client import RedisAddress, RedisClient
-from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStores, open_redis_stores
 from appliance.servers.store import ServerStore
 from appliance.settings.model import RegistrySettings
 from appliance.tenants.cache import TenantCache
 from appliance.tenants.store import TenantLookup
-from tests.doubles.features import rewire
+from tests.doubles.features import all_scripts, rewire
 
 
 class PoolStore(PoolRecords, ServerStore, MeetingStore):
@@ -67,7 +66,7 @@ async def open_pool_store(
 ) -> AsyncIterator[PoolStore]:
     """Open the two connections; see redis/store.py."""
     async with open_redis_stores(
-        address, namespace=namespace, scripts=load_scripts(), log=log, **more
+        address, namespace=namespace, scripts=all_scripts(), log=log, **more
     ) as redis:
         yield PoolStore(redis, rules)
 

@@ -80,7 +80,7 @@ def empty_pool(
     pool = ServedPool(appliance, servers, keys)
     pool.reset()
     yield pool
-    appliance.check_log()  # here, so that it is this test that fails
+    appliance.check_new_log()  # here, so that it is this test that fails
 
 
 @pytest.fixture
