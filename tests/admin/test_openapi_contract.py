@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 import schemathesis
 import trio
@@ -61,7 +62,7 @@ CONFIG: dict[str, Any] = {
     },
     "checks": CHECKS,
     "phases": {"stateful": {"enabled": False}},
-    "request-timeout": 20,
+    "request-timeout": 60,
 }
 
 
@@ -123,6 +124,7 @@ def run_engine(port: int) -> Findings:
     return findings
 
 
+@pytest.mark.timeout(600)  # some thousand requests; half a minute on a machine without other load
 async def test_running_api_is_what_its_document_says(
     redis_url: str,
     redis_namespace: str,

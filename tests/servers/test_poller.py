@@ -18,7 +18,7 @@ from appliance.servers.poller import Poller
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live
-from tests.doubles.redis_processes import redis_process
+from tests.doubles.redis_processes import DURABLE, redis_process
 
 pytest_plugins = ["tests.doubles.live_pool_fixtures"]
 
@@ -398,7 +398,7 @@ class CountedLists(PoolRecords):
 async def test_poller_goes_on_when_the_store_was_away(
     redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
-    with redis_process() as redis:
+    with redis_process(*DURABLE) as redis:
         async with open_live(
             redis.unix_url, redis_namespace, bbbs[:1], enable=False, POLL_INTERVAL="0.1"
         ) as pool:
@@ -412,10 +412,9 @@ async def test_poller_goes_on_when_the_store_was_away(
                 await pool.client.wait_connected()
                 await pool.res.redis.background.client.wait_connected()
                 bbbs[0].clear_requests()
-                await pool.register(bbbs[0])
 
-                await until_online(pool, "bbb-1")
                 await bbbs[0].until_called("getMeetings", 3)
+                await until_online(pool, "bbb-1")
 
             warned = [event for event in pool.log.events if event[0] == "warning"]
             assert [name for _, name, _ in warned].count("poller_waits_for_store") == 1
