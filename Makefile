@@ -18,8 +18,11 @@ dev: ## install the dependencies of tests and lint as well
 run: venv ## run the appliance with three simulated BigBlueButton servers
 	@exec .venv/bin/python tools/demo.py $(ARGS)
 
-# Tests of a file run in one worker, which starts their shared servers once. Each worker has its own Redis and
-# PostgreSQL, hence the limit of four. ARGS=-n0 runs all tests in one process, for a debugger.
+# Tests of a file run in one worker, which starts their shared servers once. There are two workers for a core, since
+# tests wait half of their time for other processes (tests/conftest.py). Each has its own Redis and PostgreSQL, hence the
+# limit of four. ARGS=-n0 runs all tests in one process, for a debugger. Bytecode is written even where the environment
+# forbids it: without it each process compiles all it imports.
+test: export PYTHONDONTWRITEBYTECODE =
 test: dev ## run the test suite
 	@.venv/bin/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 

@@ -29,7 +29,10 @@ pytest_plugins = [
 # For one async test. Below pytest-timeout's limit (pyproject.toml), which interrupts Trio itself,
 # so that every later async test fails too; it stays for what hangs outside of Trio.
 DEADLINE_S = 120.0
+EARLIER_S = 20.0
+"""By so much its deadline is before the limit of a test with `@pytest.mark.timeout(…)`."""
 
+WORKERS_PER_CORE = 2
 OPEN_FILES = 8192
 LONGEST_TEMPORARY = 20
 
@@ -63,21 +66,31 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the workers of `-n auto`: two a core, since tests wait half of their time."""
+    return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Put each async test under DEADLINE_S, before pytest-trio makes a plain function of it."""
+    """Put each async test under a deadline, before pytest-trio makes a plain function of it."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-        item.obj = with_deadline(item.obj)
+        longer = item.get_closest_marker("timeout")
+        deadline_s = DEADLINE_S if longer is None else longer.args[0] - EARLIER_S
+        item.obj = with_deadline(item.obj, deadline_s)
     return (yield)
 
 
-def with_deadline(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Fail the test with trio.TooSlowError after DEADLINE_S, except on a clock that jumps."""
+def with_deadline(
+    test: Callable[..., Awaitable[None]], deadline_s: float
+) -> Callable[..., Awaitable[None]]:
+    """Fail the test with trio.TooSlowError after a time, except on a clock that jumps."""
 
     @functools.wraps(test)
     async def limited(**fixtures: object) -> None:
         on_mock_clock = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
-        with trio.fail_after(float("inf") if on_mock_clock else DEADLINE_S):
+        with trio.fail_after(float("inf") if on_mock_clock else deadline_s):
             await test(**fixtures)
 
     return limited
