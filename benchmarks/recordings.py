@@ -30,7 +30,7 @@ from benchmarks.figures import TARGETS  # noqa: E402
 from benchmarks.process_figures import cpu_s, peak_mb  # noqa: E402
 from benchmarks.recording_flow import measure_import, measure_lists, measure_playback  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
-from tests.doubles.recordings import fill_statements  # noqa: E402
+from tests.doubles.recordings import FILL_LIMIT_S, fill_statements  # noqa: E402
 from tests.doubles.settings import SECRET  # noqa: E402
 from tests.doubles.signing import sign_url  # noqa: E402
 from tests.doubles.store_servers import run_sql  # noqa: E402
@@ -184,7 +184,7 @@ def _measure_calls(
     appliance: ApplianceProcess, options: argparse.Namespace, rows: list[dict[str, Any]]
 ) -> None:
     sockets = appliance.state_dir / "stores" / "run"
-    run_sql(sockets, ";\n".join(fill_statements(options.count)))
+    run_sql(sockets, ";\n".join(fill_statements(options.count)), limit_s=FILL_LIMIT_S)
     print(f"{options.count} recordings; memory at start {peak_mb(appliance.pid):.0f} MB")
     print(f"{'':24}" + "".join(f"{name:>10}" for name in COLUMNS))
     for case in cases(options.unfiltered, options.repeat):

@@ -8,7 +8,7 @@ from benchmarks.large.scenario import Figure, Setting, scenario
 from benchmarks.process_figures import peak_mb
 from benchmarks.recordings import Case, measure
 from tests.doubles.appliance_process import ApplianceProcess
-from tests.doubles.recordings import fill_statements
+from tests.doubles.recordings import FILL_LIMIT_S, fill_statements
 from tests.doubles.settings import SECRET
 from tests.doubles.store_servers import run_sql
 
@@ -32,7 +32,8 @@ def measure_recordings(setting: Setting) -> Iterator[Figure]:
         own.wait_event("database_ready")
         rooms = _ROOMS.format(max(1, count // 500)) + " FROM recordings"
         statements = [*fill_statements(count), rooms, "ANALYZE metadata"]
-        run_sql(own.state_dir / "stores" / "run", ";\n".join(statements))
+        sockets = own.state_dir / "stores" / "run"
+        run_sql(sockets, ";\n".join(statements), limit_s=FILL_LIMIT_S)
         for name, query, limit_ms in CASES:
             found = measure(own, Case(name, query, REPEAT))
             yield Figure(name, found.median_ms, "ms", limit_ms)
