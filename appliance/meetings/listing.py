@@ -41,7 +41,7 @@ HANGING_LIMIT_S = 1.0
 """Limit for a server whose last call got no answer or whose last poll failed."""
 JOINED_BYTES = 256 * 1024
 """A shorter answer is sent in one piece."""
-_SLICE_BYTES = 1 << 20
+_SLICE_BYTES = 256 * 1024
 """Put together before other tasks run."""
 _AT_ONCE = 8
 """Servers to which requests are sent, or whose answers are parsed, before other tasks run. Each

@@ -125,9 +125,9 @@ async def read_short(
     if not (wanted.names_recordings or size <= CHUNK_ROWS) or not database.prepared_statements:
         return None
     start = recent.find_start(wanted)
-    rows = await _read_page(database, wanted, plan, start, size)
+    rows = await _read_page(database, wanted, plan, start, recent)
     if start.backward and len(rows) < size:  # newer ones are missing that have no start
-        rows = await _read_page(database, wanted, plan, Start(None, wanted.offset), size)
+        rows = await _read_page(database, wanted, plan, Start(None, wanted.offset), recent)
     if len(rows) > CHUNK_ROWS:
         return None
     recent.note_page(wanted, rows)
@@ -135,15 +135,16 @@ async def read_short(
 
 
 async def _read_page(
-    database: Database, wanted: RecordingFilter, plan: Plan, start: Start, size: int
+    database: Database, wanted: RecordingFilter, plan: Plan, start: Start, recent: RecentListings
 ) -> list[Record]:
-    if plan.fallback is None:
-        return await _fetch(database, wanted, plan.by, start)
-    if start.skip <= _NEWEST:
-        examined = _NEWEST + 2 * (start.skip + size)
-        rows = await _fetch(database, wanted, plan.by, start, examined)
-        if len(rows) >= size:
-            return rows
+    if plan.fallback is None or start.skip > _NEWEST:
+        by = await plan_stream(database, wanted, plan, recent)
+        return await _fetch(database, wanted, by, start)
+    size = wanted.limit or CHUNK_ROWS + 1
+    examined = _NEWEST + 2 * (start.skip + size)
+    rows = await _fetch(database, wanted, plan.by, start, examined)
+    if len(rows) >= size:
+        return rows
     return await _fetch(database, wanted, plan.fallback, start)
 
 
