@@ -77,12 +77,12 @@ def cases(unfiltered: int, repeat: int) -> list[Case]:
 
 
 def measure(appliance: ApplianceProcess, case: Case) -> Result:
-    """Repeat a call on one connection, after one call that is not counted."""
+    """Repeat a call on one connection, after one call that is not counted; 0: count that one."""
     address = appliance.front
     client = http.client.HTTPConnection("127.0.0.1", address.port, timeout=TIMEOUT_S)
     target = sign_url("/bigbluebutton/api", "getRecordings", case.query, SECRET)
     assert appliance.pid is not None
-    times, firsts, size, cpu_began_s = [], [], 0, 0.0
+    times, firsts, size, cpu_began_s = [], [], 0, cpu_s(appliance.pid)
     for number in range(case.repeat + 1):
         began_s = time.perf_counter()
         client.request("GET", target)
@@ -96,7 +96,7 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
         ended_s = time.perf_counter()
         if b"</recordings>" not in tail or not tail.endswith(b"</response>"):
             raise SystemExit(f"{case.name}: not a listing: {tail!r}")
-        if not number:
+        if not number and case.repeat:
             cpu_began_s = cpu_s(appliance.pid)
         else:
             times.append((ended_s - began_s) * 1000)
@@ -106,7 +106,7 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
         statistics.median(times),
         max(times),
         statistics.median(firsts),
-        (cpu_s(appliance.pid) - cpu_began_s) * 1000 / case.repeat,
+        (cpu_s(appliance.pid) - cpu_began_s) * 1000 / len(times),
         size,
         peak_mb(appliance.pid),
     )

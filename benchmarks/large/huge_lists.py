@@ -38,9 +38,10 @@ def measure_beyond(setting: Setting) -> Iterator[Figure]:
 def _measure(setting: Setting, meetings: int, refused: str = "") -> Iterator[Figure]:
     """Yield the figures of polls that succeed, or of those that are `refused` with that text."""
     size = LIST_BYTES // (20 if setting.quick else 1) // meetings
-    limits = {"RESPONSE_TIMEOUT": LIMIT_S, "POLLER_WAIT_TIMEOUT": LIMIT_S}
     with (
-        run_large_pool(setting, 3, 67, **limits) as pool,
+        run_large_pool(
+            setting, 3, 67, RESPONSE_TIMEOUT=LIMIT_S, POLLER_WAIT_TIMEOUT=LIMIT_S
+        ) as pool,
         _huge_server(meetings, size) as port,
     ):
         pool.settle()

@@ -5,17 +5,23 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from benchmarks.large.overviews import MEETINGS_EACH, QUICK_SERVERS, SERVERS
 from benchmarks.large.pools import LargePool, run_large_pool
 from benchmarks.large.scenario import Figure, Setting, scenario
 from benchmarks.many_servers import HOST
 from benchmarks.pool import SECRET
+from benchmarks.process_figures import cpu_s
 from tests.doubles.signing import sign_url
 
 ATTENDEES = 20
 READ_BYTES = 1 << 20
 LIMIT_S = 120.0
+SIZES, QUICK_SIZES = (1, 10, 100, 1_000, 2_000), (1, 10)
+SMALL = 100
+"""Servers up to which they are polled so often that the first polls take little time."""
+REPEAT = 5
 _END = b"</meeting>"
 
 
@@ -35,6 +41,30 @@ def measure_long_list(setting: Setting) -> Iterator[Figure]:
         yield from beside.figures(3.0)
         yield from pool.pause("while it is asked all the time")
         yield from pool.memory_after(before_mb)
+
+
+@scenario("list-growth", "getMeetings of 1 to 2,000 servers, each of 5 meetings with 20 attendees")
+def measure_growth(setting: Setting) -> Iterator[Figure]:
+    """Yield what a list takes that is asked alone, after the first one."""
+    for servers in QUICK_SIZES if setting.quick else SIZES:
+        directory = setting.directory / str(servers)
+        directory.mkdir()
+        interval = "10" if servers <= SMALL else "60"
+        within = replace(setting, directory=directory)
+        with run_large_pool(
+            within, servers, MEETINGS_EACH, ATTENDEES, POLL_INTERVAL=interval
+        ) as pool:
+            _read(pool)
+            store = pool.pool.redis.process.pid
+            before_s, store_s, began_s = pool.cpu_s(), cpu_s(store), time.monotonic()
+            sizes = [_read(pool) for _ in range(REPEAT)]
+            took_s = time.monotonic() - began_s
+            own_ms = (pool.cpu_s() - before_s) * 1000
+            store_ms = (cpu_s(store) - store_s) * 1000
+        name = f"{servers:,} servers, {sizes[0] / 1e6:.2f} MB"
+        yield Figure(f"{name}: one call", took_s / REPEAT * 1000, "ms")
+        yield Figure(f"{name}: CPU", own_ms / REPEAT, "ms")
+        yield Figure(f"{name}: CPU of Redis", store_ms / REPEAT, "ms")
 
 
 def _read(pool: LargePool) -> int:
