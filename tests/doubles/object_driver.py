@@ -30,7 +30,7 @@ FORMATS = {"video": {"video.webm": b"v" * 5000}}
 """One format: each more adds ten steps."""
 MAX_STEPS = 60
 _STEPS = (
-    *("put", "upload", "copy", "delete", "abort_uploads"),  # of the bucket
+    *("put", "upload", "copy", "download", "delete", "abort_uploads"),  # of the bucket
     *("begin", "note", "note_uploads", "write_recording", "finish", "complete_uploads"),
     *("lock_objects", "forget_uploads"),  # of the journal
     *("unpack", "discard", "accept", "place", "remove"),  # of the files

@@ -162,18 +162,23 @@ def _psql(socket_dir: Path, port: int = 5432) -> list[str | Path]:
 
 
 def run_sql(
-    socket_dir: Path, statements: str, database: str = "scalelite", *, port: int = 5432
+    socket_dir: Path,
+    statements: str,
+    database: str = "scalelite",
+    *,
+    port: int = 5432,
+    limit_s: float = 30.0,
 ) -> str:
     """Run statements in psql and return its unaligned output, a line per row.
 
-    Raises AssertionError: psql's error text.
+    Raises AssertionError: psql's error text; TimeoutExpired.
     """
     done = subprocess.run(
         [*_psql(socket_dir, port), database],
         input=statements,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=limit_s,
         check=False,
     )
     assert done.returncode == 0, done.stderr
