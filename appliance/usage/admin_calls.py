@@ -19,8 +19,8 @@ from appliance.tenants.administration import match_tenant
 from appliance.usage.csv_text import DIMENSIONS, PERIODS, parse_by, render_csv
 from appliance.usage.deps import UsageDeps
 from appliance.usage.history import find_busiest_day, list_classes
-from appliance.usage.model import MINUTE_MS, Gap
-from appliance.usage.report import Question, Used, answer
+from appliance.usage.model import MINUTE_MS, Gap, Question
+from appliance.usage.report import Used, answer
 
 _DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?").fullmatch
 _NO_DATABASE = "usage is kept in the database, and DB_DISABLED or RECORDING_DISABLED is set"

@@ -173,3 +173,16 @@ class EndNote:
     """As in EndedRun."""
     recorded: bool = False
     """Created, or last seen by a poll, with record=true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked."""
+
+    from_ms: int
+    to_ms: int
+    """Exclusive. Both are at full hours, UTC."""
+    by: tuple[str, ...] = ("tenant",)
+    """Of csv_text.DIMENSIONS."""
+    tenant: str | None = None
+    """Id; None: all."""

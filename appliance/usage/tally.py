@@ -33,6 +33,8 @@ from appliance.usage.model import (
 SHORTEST_GAP_MS = 5 * MINUTE_MS
 """A restart, or a few failed polls, make no gap."""
 GAP_INTERVALS = 3
+MAX_TEXT = 256
+"""Characters of a text that front-ends choose and nothing limits: an index takes no long ones."""
 LATE_REPORT_MS = 30 * MINUTE_MS
 """How long after a poll has noticed an end it may still be reported."""
 
@@ -202,11 +204,11 @@ def _begin(
         began_ms=began_ms,
         meeting_id=front_end_id(meeting.id, tenant or None, meeting.original_id),
         tenant=tenant,
-        name=meeting.name if poll.keep_names else "",
+        name=meeting.name[:MAX_TEXT] if poll.keep_names else "",
         tag=poll.tag,
-        origin=meeting.origin or meeting.origin_server,
-        origin_server=meeting.origin_server,
-        breakout_of=meeting.parent_id or ("?" if meeting.is_breakout else ""),
+        origin=(meeting.origin or meeting.origin_server)[:MAX_TEXT],
+        origin_server=meeting.origin_server[:MAX_TEXT],
+        breakout_of=meeting.parent_id[:MAX_TEXT] or ("?" if meeting.is_breakout else ""),
         moved_from=record.moved_from if record is not None else "",
         recorded=meeting.recorded,
         gap_ms=unseen_ms if unseen_ms > poll.gap_limit_ms else 0,

@@ -31,6 +31,7 @@ ALL = [
     "0010_object_storage",
     "0011_audit",
     "0012_recordings_owed",
+    "0013_usage_report",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 VERSIONS = "SELECT version FROM public.schema_migrations ORDER BY 1"
