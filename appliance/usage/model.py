@@ -109,6 +109,9 @@ class ServerUsage(msgspec.Struct, array_like=True):
     unmarked: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     """Recorded runs that have ended, and whose server may still say whether they have recording
     marks: createTime and time of the end, by `late_key`."""
+    stopped: dict[str, UsageRun] = msgspec.field(default_factory=dict)
+    """Runs that polls have closed, by the keys of `closed`: a server that restarts may list no
+    meetings for a moment."""
 
 
 def late_key(id: str, run_ms: int) -> str:
