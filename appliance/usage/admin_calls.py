@@ -162,6 +162,8 @@ def _period(deps: UsageDeps, request: UsageRequest) -> tuple[datetime, datetime]
         begin = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     if end is None:
         end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    if begin >= end and request.until is None:
+        raise BadRequest("from is in the future")
     if begin >= end:
         raise BadRequest("from must be before to, which is exclusive")
     return begin, end
