@@ -184,6 +184,7 @@ KINDS = (
     _kind("usage ends", "appliance:usage_ended", "list", expires=True),
     _kind("usage settled", "appliance:usage_settled", "set"),
     _kind("owed", "appliance:owed:(.+)", "zset"),
+    _kind("dismissed", "appliance:dismissed", "zset", expires=True),
     _kind("retired", "appliance:retired", "hash"),
     _kind("registering", "appliance:registering", "hash"),
     _kind("refused uploads", "appliance:refused_uploads", "hash", expires=True),
