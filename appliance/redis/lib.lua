@@ -105,6 +105,14 @@ local function load_of(w, seen, expected, moderators_twice)
   return seats, seats
 end
 
+-- What a meeting may add on a server of multiplier 1 if it gets that many cameras, each with a microphone; `seen`:
+-- its counts at a poll, if there was one. The sums of servers are in `unseen_load`.
+local UNSEEN_TTL_S = 86400
+local function unseen_load(w, cameras, seen)
+  seen = seen or {}
+  return w.video * math.max(0, cameras - (seen.videos or 0)) + w.voice * math.max(0, cameras - (seen.voice or 0))
+end
+
 -- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
 local function add_load(server_id, amount)
   if amount == 0 then return end
