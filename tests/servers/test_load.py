@@ -315,6 +315,8 @@ async def test_new_classes_are_spread_by_the_cameras_that_they_may_have(
         assert (await pool.create("second")).server_id == b
         await pool.poll(b, [listed("x", participants=40), listed("second", NOW_MS, videos=9)])
         assert await pool.redis("HGETALL", "appliance:unseen_load") == ["a", "33.75", "b", "3.75"]
+        await pool.poll(a, [listed("new", NOW_MS - BUFFER_MS // 2)])  # half of them are left
+        assert await pool.redis("HGET", "appliance:unseen_load", "a") == "16.875"
         await pool.poll(a, [listed("new", NOW_MS, videos=9, voice=9)])
         await pool.poll(b, [listed("x", participants=40), listed("second", OLD_MS, videos=9)])
         assert await pool.redis("HGETALL", "appliance:unseen_load") == []

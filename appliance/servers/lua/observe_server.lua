@@ -49,7 +49,11 @@ local function count_load(meeting)
       'expected', 'expected_videos', 'expected_voice', 'unknown_cameras')
     local users = number(a[1], not q.weights and q.min_user_count or nil)
     expected = users and { participants = users, videos = number(a[2], 0), voice = number(a[3], 0) }
-    if q.weights and a[4] then unseen = unseen + multiplier * unseen_load(q.weights, tonumber(a[4]), meeting) end
+    if q.weights and a[4] then
+      -- Fewer are still to come the older it is.
+      local left = math.min(1, 1 - (now_ms - meeting.created_ms) / q.join_buffer_ms)
+      unseen = unseen + multiplier * unseen_load(q.weights, tonumber(a[4]) * left, meeting)
+    end
   end
   local own_load, own_seats = load_of(q.weights, meeting, expected, q.moderators_twice)
   load, seats = load + multiplier * own_load, seats + own_seats
