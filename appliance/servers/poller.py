@@ -146,7 +146,10 @@ class Poller:
         turn = ids[self._turn : self._turn + count]
         self._turn += count
         some = {id for id, one in self._polled.items() if one.server.suspected}
-        for id, mark in zip(turn, await deps.store.mark_servers(turn), strict=True):
+        marks = await deps.store.mark_servers(turn)
+        if not all(marks):
+            return False
+        for id, mark in zip(turn, marks, strict=True):
             polled = self._polled.get(id)
             if polled is not None and polled.mark != mark:
                 polled.mark = mark

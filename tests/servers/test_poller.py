@@ -380,6 +380,9 @@ async def test_list_is_read_on_a_change_and_what_a_scalelite_changes_is_found(
                 await pool.redis("SADD", name, "bbb-2")
             await soon(lambda: len(at_work.held) == 3, "its new task")
 
+            await pool.redis("DEL", "server:bbb-2")  # before anything of it was compared
+            await soon(lambda: at_work.held == {"bbb-1", "bbb-3"}, "the end of its task")
+
 
 class CountedLists(PoolRecords):
     """Counts how often the whole list of the servers is read."""
