@@ -94,7 +94,7 @@ async def test_name_that_the_locale_cannot_show_is_escaped(
         await pool.enable_all()
         await pool.create("Räume-日本語")
 
-        shown = await pool.control.ctl("meetings", alone=True, PYTHONIOENCODING="ascii")
+        shown = await pool.control.start_ctl("meetings", PYTHONIOENCODING="ascii")
 
         assert (shown.code, shown.err) == (0, "")
         assert "MeetingID: R" in shown.out

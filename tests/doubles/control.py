@@ -60,24 +60,25 @@ def ctl_environment(socket_path: Path | str, **variables: str) -> dict[str, str]
     }
 
 
-def run_ctl(
-    socket_path: Path | str, *words: str, stdin: str = "", alone: bool = False, **variables: str
-) -> Done:
-    """Run ctl in a process and return its result; `alone`: in a Python of its own."""
+def run_ctl(socket_path: Path | str, *words: str, stdin: str = "", **variables: str) -> Done:
+    """Run ctl in a process and return its result."""
     environ = ctl_environment(socket_path, **variables)
-    if alone:
-        done = subprocess.run(
-            [sys.executable, "-m", "appliance", "ctl", *words],
-            env=environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=CTL_DEADLINE_S,
-            check=False,
-            cwd="/",
-        )
-    else:
-        done = run_forked(words, environ=environ, stdin=stdin, cwd="/", timeout_s=CTL_DEADLINE_S)
+    done = run_forked(words, environ=environ, stdin=stdin, cwd="/", timeout_s=CTL_DEADLINE_S)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def start_ctl(socket_path: Path | str, *words: str, stdin: str = "", **variables: str) -> Done:
+    """Do as run_ctl does, in a Python of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "ctl", *words],
+        env=ctl_environment(socket_path, **variables),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=CTL_DEADLINE_S,
+        check=False,
+        cwd="/",
+    )
     return Done(done.returncode, done.stdout, done.stderr)
 
 
@@ -96,11 +97,14 @@ class ControlDouble:
         """Make a call with a body in a thread. Raises ControlError."""
         return await trio.to_thread.run_sync(self.client.post, call, body)
 
-    async def ctl(
-        self, *words: str, stdin: str = "", alone: bool = False, **variables: str
-    ) -> Done:
-        """Run ctl with this socket; `alone`: in a Python of its own."""
-        run = partial(run_ctl, self.path, *words, stdin=stdin, alone=alone, **variables)
+    async def ctl(self, *words: str, stdin: str = "", **variables: str) -> Done:
+        """Run ctl with this socket."""
+        run = partial(run_ctl, self.path, *words, stdin=stdin, **variables)
+        return await trio.to_thread.run_sync(run)
+
+    async def start_ctl(self, *words: str, **variables: str) -> Done:
+        """Do as `ctl` does, in a Python of its own."""
+        run = partial(start_ctl, self.path, *words, stdin="", **variables)
         return await trio.to_thread.run_sync(run)
 
 

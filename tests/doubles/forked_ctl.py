@@ -2,7 +2,7 @@
 
 Each command is a process with its own arguments, environment, standard streams and exit code, as
 if it was started anew. What depends on the start itself (imports, PYTHON… variables, the time that
-it takes) needs a Python of its own: `run_ctl(…, alone=True)` in control.py.
+it takes) needs a Python of its own: `start_ctl` in control.py.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.control import run_ctl
+from tests.doubles.control import run_ctl, start_ctl
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_fork_answers_as_a_python_of_its_own(
 
     forked = run_ctl(socket, *words, **variables)
 
-    assert forked == run_ctl(socket, *words, alone=True, **variables)
+    assert forked == start_ctl(socket, *words, **variables)
     assert forked.out or forked.err
 
 
@@ -34,5 +34,5 @@ def test_fork_reads_its_standard_input(tmp_path: Path) -> None:
 
     refused = run_ctl(tmp_path / "ctl.sock", "backup", where, stdin="x\n")
 
-    assert refused == run_ctl(tmp_path / "ctl.sock", "backup", where, stdin="x\n", alone=True)
+    assert refused == start_ctl(tmp_path / "ctl.sock", "backup", where, stdin="x\n")
     assert refused.code
