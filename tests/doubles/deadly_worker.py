@@ -15,7 +15,8 @@ from typing import Any, cast
 from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.objects.worker import WorkerServer
 from appliance.settings.model import S3Settings
-from tests.doubles.object_driver import Deadly
+from tests.doubles.deadly import Deadly
+from tests.doubles.object_driver import BUCKET_STEPS
 
 
 class DeadlyServer(WorkerServer):
@@ -29,7 +30,7 @@ class DeadlyServer(WorkerServer):
         """Return the objects in a bucket, whose steps are counted."""
         objects = super().open(settings, keys)
         if not isinstance(objects.bucket, Deadly):
-            objects.bucket = cast(Any, Deadly(objects.bucket, self._passed))
+            objects.bucket = cast(Any, Deadly(objects.bucket, BUCKET_STEPS, self._passed))
         return objects
 
     def _passed(self) -> None:

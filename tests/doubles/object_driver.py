@@ -29,8 +29,9 @@ from tests.doubles.s3 import s3_settings
 FORMATS = {"video": {"video.webm": b"v" * 5000}}
 """One format: each more adds ten steps."""
 MAX_STEPS = 60
+BUCKET_STEPS = ("put", "upload", "copy", "download", "delete", "abort_uploads")
 _STEPS = (
-    *("put", "upload", "copy", "download", "delete", "abort_uploads"),  # of the bucket
+    *BUCKET_STEPS,
     *("begin", "note", "note_uploads", "write_recording", "finish", "complete_uploads"),
     *("lock_objects", "forget_uploads"),  # of the journal
     *("unpack", "discard", "accept", "place", "remove"),  # of the files
