@@ -39,7 +39,12 @@ def _measure(setting: Setting, meetings: int, refused: str = "") -> Iterator[Fig
     size = LIST_BYTES // (20 if setting.quick else 1) // meetings
     with (
         run_large_pool(
-            setting, 3, 67, RESPONSE_TIMEOUT=LIMIT_S, POLLER_WAIT_TIMEOUT=LIMIT_S
+            setting,
+            3,
+            67,
+            POLL_INTERVAL="10",
+            RESPONSE_TIMEOUT=LIMIT_S,
+            POLLER_WAIT_TIMEOUT=LIMIT_S,
         ) as pool,
         _huge_server(meetings, size) as port,
     ):
