@@ -75,4 +75,4 @@ def measure_import(setting: Setting) -> Iterator[Figure]:
         yield from pool.source.beside(setting.window_s, work).figures(2.0)
         yield from pool.pause("while it is imported")
         yield Figure("speed, beside the calls", megabytes / min(took_s), "MB/s")
-        yield Figure("memory, ratio", pool.rss_mb() / before_mb, "", 1.3)
+        yield from pool.memory_after(before_mb)
