@@ -29,14 +29,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from appliance.log import Log
 from appliance.recordings.imports.model import BrokenTar
 from appliance.recordings.objects.bucket_client import BucketFault
 from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import S3Settings
+
+if TYPE_CHECKING:  # the process itself has no log
+    from appliance.log import Log
 
 IDLE_S = 60.0
 """Longer than the time between two attempts at an import that waits for the bucket."""
