@@ -73,11 +73,6 @@ class Server:
     """Those of them that keep it from being removed (RECORDING_OWED_HOURS)."""
 
     @property
-    def hanging(self) -> bool:
-        """Whether the server will probably not answer a call in time."""
-        return self.online and (self.unhealthy_count > 0 or self.silent)
-
-    @property
     def target(self) -> Target:
         """Return the address and credentials of this server."""
         return Target(self.id, self.url, self.secret, self.online)

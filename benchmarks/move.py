@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import metadata_xml
-from tests.doubles.recordings import fill_statements
+from tests.doubles.recordings import FILL_LIMIT_S, fill_statements
 from tests.doubles.s3 import S3Server, s3_variables, serve_s3
 from tests.doubles.store_servers import run_sql
 
@@ -43,7 +43,7 @@ def write_recordings(appliance: ApplianceProcess, count: int, files: int) -> Non
                 content = source.randbytes(source.randrange(20_000))
                 (folder / f"presentation/d1/slide {name}.png").write_bytes(content)
     sockets = appliance.state_dir / "stores" / "run"
-    run_sql(sockets, ";\n".join([*fill_statements(count), _HIDDEN]))
+    run_sql(sockets, ";\n".join([*fill_statements(count), _HIDDEN]), limit_s=FILL_LIMIT_S)
 
 
 def files_on_disk(appliance: ApplianceProcess) -> dict[str, str]:
