@@ -31,6 +31,7 @@ ALL = [
     "0010_object_storage",
     "0011_audit",
     "0012_recordings_owed",
+    "0013_usage_report",
     "0014_recording_pages",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]

@@ -37,7 +37,7 @@ end
 local listed, pending_meetings, pending_users, creating_here = {}, 0, 0, false
 
 local multiplier = multiplier_of(s[4])
-local load, seats, contributions = 0, 0, {}
+local load, seats, contributions, unseen = 0, 0, {}, 0
 
 -- Add a listed meeting to the load and the seats of the server. Of a young meeting that the appliance did not
 -- place, Scalelite's formula expects a minimum.
@@ -45,9 +45,15 @@ local function count_load(meeting)
   if meeting.is_breakout then return end
   local expected
   if now_ms - meeting.created_ms < q.join_buffer_ms then
-    local a = call('HMGET', A .. 'meeting:' .. meeting.id, 'expected', 'expected_videos', 'expected_voice')
+    local a = call('HMGET', A .. 'meeting:' .. meeting.id,
+      'expected', 'expected_videos', 'expected_voice', 'unknown_cameras')
     local users = number(a[1], not q.weights and q.min_user_count or nil)
     expected = users and { participants = users, videos = number(a[2], 0), voice = number(a[3], 0) }
+    if q.weights and a[4] then
+      -- Fewer are still to come the older it is.
+      local left = math.min(1, 1 - (now_ms - meeting.created_ms) / q.join_buffer_ms)
+      unseen = unseen + multiplier * unseen_load(q.weights, tonumber(a[4]) * left, meeting)
+    end
   end
   local own_load, own_seats = load_of(q.weights, meeting, expected, q.moderators_twice)
   load, seats = load + multiplier * own_load, seats + own_seats
@@ -157,11 +163,12 @@ local pending, missing = 0, {}
 
 local function record_missing(id)
   local a = call('HMGET', A .. 'meeting:' .. id,
-    'placement', 'creating', 'placed_ms', 'confirmed_ms', 'pending', 'reserved', 'counted')
+    'placement', 'creating', 'placed_ms', 'confirmed_ms', 'pending', 'reserved', 'counted', 'unknown_cameras')
   creating_here = creating_here or number(a[2], 0) > now_ms
   if too_young(a) then
     pending = pending + number(a[6], 0)
     pending_meetings = pending_meetings + 1
+    if q.weights and a[8] then unseen = unseen + multiplier * unseen_load(q.weights, tonumber(a[8])) end
     pending_users = pending_users + number(a[5], 0)
     if a[7] ~= '1' then call('HSET', A .. 'meeting:' .. id, 'counted', 1) end
   else
@@ -293,6 +300,13 @@ load = load + pending + joins * (q.weights and q.weights.user or 1)
 local joined = math.floor(joins / multiplier + 0.5)
 call('HSET', A .. 'load:' .. sid, 'pending_meetings', decimal(pending_meetings),
   'pending_users', decimal(pending_users + joined))
+
+if unseen > 0 then
+  call('HSET', A .. 'unseen_load', sid, decimal(unseen))
+  call('EXPIRE', A .. 'unseen_load', UNSEEN_TTL_S)
+elseif q.weights then
+  call('HDEL', A .. 'unseen_load', sid)
+end
 
 -- Cordoned and empty: no seats (a weight may be 0), no users in breakout rooms (which take none), nothing pending.
 local auto_disabled = online and state == 'cordoned' and seats == 0 and load == 0 and q.users == 0
