@@ -191,7 +191,7 @@ async def _discard(importer: Importer, work: str) -> None:
 async def _unpack(importer: Importer, entry: ImportEntry, work: str) -> ImportPlan:
     stop = threading.Event()
     try:
-        unpack = partial(importer.spool.unpack, entry.tar, work, stop)
+        unpack = partial(importer.spool.unpack, entry.tar, work, stop.is_set)
         unpacked = await importer.in_thread(unpack)
     finally:
         stop.set()

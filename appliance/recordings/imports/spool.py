@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -79,14 +79,13 @@ class Spool:
         write to its own."""
         return f"{_WORK_PREFIX}{import_id}.{uuid.uuid4().hex[:12]}"
 
-    def unpack(self, tar: SpooledTar, work: str, stop: threading.Event) -> list[UnpackedFormat]:
+    def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a tar and return its formats. Raises as `extract_tar`."""
         target, path = self.make_work(work), self.directory / tar.name
         if self._worker is None:
-            extract_tar(path, target, self.limits, stop=stop.is_set)
+            extract_tar(path, target, self.limits, stop=stop)
         else:
-            transfer = Transfer(stop=stop)
-            self._worker.call(unpack_for_bucket, path, target, self.limits, transfer=transfer)
+            self._worker.call(unpack_for_bucket, path, target, self.limits, stop=stop)
         return self.unpacked(target)
 
     def make_work(self, work: str) -> Path:

@@ -58,6 +58,7 @@ T = TypeVar("T")
 class _Job:
     request: tuple[Any, ...]
     transfer: Transfer | None
+    stop: Callable[[], bool] | None
     replies: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
     counted: tuple[int, int] = 0, 0
     """Bytes done and to be done that `transfer` knows of this job."""
@@ -126,11 +127,13 @@ class ObjectWorker:
         given = {key: value for key, value in kwargs.items() if key != "transfer"}
         transfer = kwargs.get("transfer")
         assert transfer is None or isinstance(transfer, Transfer)
-        return self._do(_Job((settings, keys, name, args, given, transfer is not None), transfer))
+        request = settings, keys, name, args, given, transfer is not None
+        stop = None if transfer is None else transfer.stop.is_set
+        return self._do(_Job(request, transfer, stop))
 
-    def call(self, function: Callable[..., T], *args: object, transfer: Transfer) -> T:
-        """Call a function of a module in the process, which is given `transfer`, too."""
-        return cast("T", self._do(_Job((None, None, function, args, {}, True), transfer)))
+    def call(self, function: Callable[..., T], *args: object, stop: Callable[[], bool]) -> T:
+        """Call a function of a module in the process; its argument `transfer` tells it to stop."""
+        return cast("T", self._do(_Job((None, None, function, args, {}, True), None, stop)))
 
     def _do(self, job: _Job) -> Any:
         for _ in range(_TRIES):
@@ -139,7 +142,7 @@ class ObjectWorker:
                 raise value
             if kind == "done":
                 return value
-            if job.transfer is not None and job.transfer.stop.is_set():
+            if job.stop is not None and job.stop():
                 raise BucketFault("Stopped", "")
         raise BucketFault("WorkerKilled", "the process that works on the bucket was killed")
 
@@ -157,12 +160,12 @@ class ObjectWorker:
             number = next(self._numbers)
             process.jobs[number] = job
         process.send("do", number, *job.request)
-        stop = None if job.transfer is None else job.transfer.stop
+        stop = job.stop
         while True:
             try:
                 kind, value = job.replies.get(timeout=None if stop is None else _POLL_S)
             except queue.Empty:
-                if stop is not None and stop.is_set():
+                if stop is not None and stop():
                     process.send("stop", number)
                     stop = None
                 continue

@@ -234,13 +234,13 @@ def test_tar_is_unpacked_again_after_a_kill_and_its_errors_come_through(tmp_path
     (half / "video").mkdir()
     (half / "video" / "left.webm").write_bytes(b"of a process that was killed")
     path = spool.directory / tar.name
-    worker.call(unpack_for_bucket, path, half, spool.limits, transfer=Transfer())
-    (unpacked,) = spool.unpack(found, "whole", threading.Event())
+    worker.call(unpack_for_bucket, path, half, spool.limits, stop=lambda: False)
+    (unpacked,) = spool.unpack(found, "whole", lambda: False)
     names = sorted(one.name for one in (half / "video/r1").iterdir())
     assert names == ["metadata.xml", "video.webm"]
     assert not (half / "video" / "left.webm").exists()
     assert unpacked.format == "video"
     path.write_bytes(b"no tar" * 200)
     with pytest.raises(BrokenTar):
-        spool.unpack(found, "broken", threading.Event())
+        spool.unpack(found, "broken", lambda: False)
     worker.close()
