@@ -189,34 +189,6 @@ NO_NOTES = PlaceNotes()
 
 
 @dataclass(frozen=True, slots=True)
-class ListedMeeting:
-    """The fields of one `<meeting>` in a getMeetings answer for load, counts and usage."""
-
-    id: str
-    create_time_ms: int
-    participants: int
-    moderators: int
-    videos: int
-    is_breakout: bool
-    name: str = ""
-    tenant_id: str | None = None
-    original_id: str | None = None
-    """The front-end's id, where `id` holds only its hash (tenants/scoped_id.py)."""
-    voice: int = 0
-    listeners: int = 0
-    dial_in: int = 0
-    """Callers by telephone."""
-    recorded: bool = False
-    """It was created with record=true."""
-    origin: str = ""
-    """`meta_bbb-origin`: the kind of front-end."""
-    origin_server: str = ""
-    """`meta_bbb-origin-server-name`: the front-end."""
-    parent_id: str = ""
-    """Internal id of the parent of a breakout room."""
-
-
-@dataclass(frozen=True, slots=True)
 class ListedRecord:
     """What the record of a listed meeting says of it, if the appliance placed it."""
 

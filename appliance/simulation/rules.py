@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.log import get_logger
 from appliance.meetings.store import MeetingStore
 from appliance.model import (
-    ListedMeeting,
     Meeting,
     MeetingId,
     PlacementOutcome,

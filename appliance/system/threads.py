@@ -10,6 +10,9 @@ import trio
 INLINE_BYTES = 100 * 1000
 """Parsing this much XML takes about a millisecond, a thread 0.1 ms."""
 
+INLINE_RECORDS = 200
+"""To render so many servers takes about a millisecond, too."""
+
 T = TypeVar("T")
 
 
@@ -18,3 +21,8 @@ async def run_sized(size: int, work: Callable[[], T], *, inline_bytes: int = INL
     if size <= inline_bytes:
         return work()
     return await trio.to_thread.run_sync(work)
+
+
+async def run_counted(records: int, work: Callable[[], T]) -> T:
+    """Call `work`, which handles so many records: here if these are few, else in a thread."""
+    return await run_sized(records, work, inline_bytes=INLINE_RECORDS)

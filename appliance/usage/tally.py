@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.model import ListedMeeting, ListedRecord
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import ListedRecord
 from appliance.tenants.scoped_id import front_end_id
 from appliance.usage.model import (
     MINUTE_MS,

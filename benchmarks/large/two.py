@@ -25,9 +25,9 @@ CALLS = ("isMeetingRunning", "getMeetingInfo", "join", "create")
 """Each a quarter of the rate."""
 TURNS = 2
 """How often one appliance is measured, and two."""
-BLOCKS, BLOCK_S = 3, 8.0
+BLOCKS, BLOCK_S = 3, 6.0
 """Of calls in each turn."""
-SETTLE_S, IDLE_S = 15.0, 30.0
+SETTLE_S, IDLE_S = 10.0, 20.0
 """After the second was started or stopped: for the leases; and without calls."""
 
 

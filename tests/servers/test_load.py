@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from appliance.model import ListedMeeting, LoadWeights, PlacementRules, ServerId, ServerState
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import LoadWeights, PlacementRules, ServerId, ServerState
 from appliance.servers.load import Counts, counts, make_observation
 from tests.doubles.store_pool import START_MS as NOW_MS
 from tests.doubles.store_pool import StorePool, open_store_pool
@@ -270,7 +272,11 @@ async def test_meetings_that_redis_need_not_know_count_the_same(
 
 
 def test_tenants_of_meetings_that_redis_need_not_know_are_named() -> None:
-    meetings = [listed("a"), replace(listed("b"), tenant_id="t"), listed("c", is_breakout=True)]
+    meetings = [
+        listed("a"),
+        structs.replace(listed("b"), tenant_id="t"),
+        listed("c", is_breakout=True),
+    ]
     seen = make_observation(
         ServerId("s"), meetings, began_ms=1, now_ms=2, joins_before=0, known={"a"}
     )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.model import ListedMeeting, ListedRecord, ServerId
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import ListedRecord, ServerId
 from appliance.usage.model import (
     MINUTE_MS,
     EndedRun,
