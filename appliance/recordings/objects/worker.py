@@ -27,7 +27,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -37,7 +36,9 @@ from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import S3Settings
 
-if TYPE_CHECKING:  # the process itself has no log
+if TYPE_CHECKING:  # not needed without S3, and the process itself has no log
+    from multiprocessing.connection import Connection
+
     from appliance.log import Log
 
 IDLE_S = 60.0
@@ -175,6 +176,8 @@ class ObjectWorker:
 
     def _start(self) -> _Process:
         """Start the process and a thread that receives its answers. Raises OSError."""
+        from multiprocessing.connection import Connection
+
         here, there = socket.socketpair()
         with here, there:
             popen = subprocess.Popen(
@@ -311,6 +314,8 @@ class WorkerServer:
 
 def main() -> None:
     """Work for the appliance that has started this process, as long as it lives."""
+    from multiprocessing.connection import Connection
+
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a service
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
