@@ -109,7 +109,8 @@ def _answer(connection: socket.socket) -> NoReturn:
     request, fds, _, _ = socket.recv_fds(connection, _REQUEST_BYTES, _STREAMS)
     if (child := os.fork()) == 0:
         connection.close()
-        _run(*json.loads(request), fds)
+        words, environ, cwd = json.loads(request)
+        _run(words, environ, cwd, fds)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     connection.send(str(code).encode())
     os._exit(0)
