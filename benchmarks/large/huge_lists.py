@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from appliance.ctl.client import ControlError
 from benchmarks.large.pools import LargePool, run_large_pool
 from benchmarks.large.scenario import Figure, Setting, scenario
 from benchmarks.many_servers import HOST
@@ -40,7 +39,12 @@ def _measure(setting: Setting, meetings: int, refused: str = "") -> Iterator[Fig
     size = LIST_BYTES // (20 if setting.quick else 1) // meetings
     with (
         run_large_pool(
-            setting, 3, 67, RESPONSE_TIMEOUT=LIMIT_S, POLLER_WAIT_TIMEOUT=LIMIT_S
+            setting,
+            3,
+            67,
+            POLL_INTERVAL="10",
+            RESPONSE_TIMEOUT=LIMIT_S,
+            POLLER_WAIT_TIMEOUT=LIMIT_S,
         ) as pool,
         _huge_server(meetings, size) as port,
     ):
@@ -51,7 +55,7 @@ def _measure(setting: Setting, meetings: int, refused: str = "") -> Iterator[Fig
         fields = {"id": "huge", "url": url, "secret": SECRET}
         pool.appliance.control.post("addServer", {"server": fields})
         with _peak(pool) as peak:
-            beside = pool.source.beside(setting.window_s, lambda: _poll(pool, refused))
+            beside = pool.source.beside(setting.window_s, lambda: _poll(pool, meetings, refused))
         yield Figure("memory at most", max(peak), "MB")
         yield Figure("one poll, beside the others", min(beside.took_s), "s")
         yield from beside.figures(3.0)
@@ -59,14 +63,14 @@ def _measure(setting: Setting, meetings: int, refused: str = "") -> Iterator[Fig
         yield from pool.memory_after(before_mb)
 
 
-def _poll(pool: LargePool, refused: str) -> None:
+def _poll(pool: LargePool, meetings: int, refused: str) -> None:
     """Poll the server. Raises AssertionError: the poll did not end as it should."""
-    reason = ""
-    try:
-        pool.appliance.control.post("enableServer", {"id": "huge"})
-    except ControlError as error:
-        reason = str(error)
-    assert refused in reason if refused else not reason, reason or "the list was not refused"
+    poll = pool.appliance.control.post("enableServer", {"id": "huge"})["poll"]
+    assert poll is not None, "the poll was not done in 5 s"
+    if refused:
+        assert refused in poll["reason"], poll
+    else:
+        assert (poll["reason"], poll["meetings"]) == ("", meetings), poll
 
 
 @contextlib.contextmanager

@@ -103,6 +103,7 @@ async def sync_servers(
     document = await trio.to_thread.run_sync(read_document, text)
     wanted = await trio.to_thread.run_sync(parse_server_list, document, known)
     limits = await _find_limits(deps, document)
+    del document  # a tree of objects that the garbage collector would walk during the sync
     held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
     count = len(wanted) + len(present)
     steps = await run_counted(count, partial(plan_sync, wanted, present, held, mode))
