@@ -23,6 +23,7 @@ from appliance.model import (
     TenantId,
 )
 from appliance.redis.store import RedisStore, RedisStores, in_chunks
+from appliance.system.threads import map_in_slices
 from appliance.tenants.scoped_id import scoped_id
 
 NOTIFY_AFTER_LOSS_MS = 5_000
@@ -156,7 +157,7 @@ class PoolRecords:
 async def _read_servers(redis: RedisStore, server_ids: Sequence[str]) -> list[Server]:
     found: list[Server] = []
     for some in in_chunks(server_ids, CHUNK):
-        found += map(parse_server, await redis.run("list_servers", *some))
+        found += await map_in_slices(parse_server, await redis.run("list_servers", *some))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
 from quart import Response
 
@@ -24,6 +25,7 @@ from appliance.console.live import ListPart, Parts
 from appliance.console.pages.shared import cut_page, describe_window
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerState
+from appliance.system.threads import map_in_slices
 
 _MAX_AT_ONCE = 200
 PARAMS = ("q", "state", "status", "sort", "p")
@@ -44,8 +46,9 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the rows of a page of the list."""
     found = choose_rows(seen.rows, view)
     shown, links = cut_page(console, view, found)
-    highest = seen.highest_load
-    entries = {f"server:{row.server.id}": _row(console, view, row, highest) for row in shown}
+    highest, now_s = seen.highest_load, seen.at_ms // 1000
+    rows = await map_in_slices(lambda row: _row(console, view, row, highest, now_s), shown)
+    entries = {f"server:{row.server.id}": html for row, html in zip(shown, rows, strict=True)}
     return Parts(
         {
             "summary": console.part("summary", view, text=_summarise(view, seen, found)),
@@ -96,9 +99,13 @@ def shape_of(server: Server) -> str:
     return "half" if server.state is ServerState.CORDONED else "ok"
 
 
-def _row(console: Console, view: View, row: ServerRow, highest: float) -> str:
+def _row(console: Console, view: View, row: ServerRow, highest: float, now_s: int) -> str:
+    """Render a row, unless it is known: after a change, and for its sparkline once a minute.
+
+    All rows in the same second would delay calls, so each has a second of its own.
+    """
     history = console.live.history
-    minute = history.pool[-1].minute if history.pool else 0
+    minute = (now_s + crc32(row.server.id.encode("utf-8", "replace"))) // 60
     share = usage_share(row, highest)
 
     def render() -> str:
