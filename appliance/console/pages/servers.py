@@ -44,7 +44,7 @@ async def show(console: Console, visit: Visit) -> Response:
 
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the rows of a page of the list."""
-    found = choose_rows(seen.rows, view)
+    found = await choose_rows(seen.rows, view)
     shown, links = cut_page(console, view, found)
     highest, now_s = seen.highest_load, seen.at_ms // 1000
     rows = await map_in_slices(lambda row: _row(console, view, row, highest, now_s), shown)
@@ -63,17 +63,20 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     )
 
 
-def choose_rows(rows: Sequence[ServerRow], view: View) -> list[ServerRow]:
+async def choose_rows(rows: Sequence[ServerRow], view: View) -> list[ServerRow]:
     """Return the rows that the parameters of a view ask for, in their order."""
     words = view.param("q").lower().split()
     state, status = view.param("state"), view.param("status")
-    found = [
-        row
-        for row in rows
-        if (not state or row.server.state.value == state)
-        and (not status or status_of(row.server) == status)
-        and all(word in _haystack(row) for word in words)
-    ]
+
+    def is_asked_for(row: ServerRow) -> bool:
+        return (
+            (not state or row.server.state.value == state)
+            and (not status or status_of(row.server) == status)
+            and all(word in _haystack(row) for word in words)
+        )
+
+    asked_for = await map_in_slices(is_asked_for, rows)
+    found = [row for row, asked in zip(rows, asked_for, strict=True) if asked]
     order = _ORDERS.get(view.param("sort"))
     return sorted(found, key=order) if order else found
 
