@@ -298,8 +298,8 @@ def test_focus_and_selection_stay_while_rows_change(visitor: Visitor) -> None:
     visitor.wait(lambda: "4" in visitor.text(f"{row} td[data-label=Users]"))
     visitor.find(f"{row} [data-open]").send_keys("")  # the focus
     visitor.run(MARK, visitor.find(f"{row} .under.status"))
-    holder = visitor.pool.holder("seminar-2")
-    holder.set_users("seminar-2", participants=9)
+    (held,) = visitor.pool.servers[1].meetings()
+    visitor.pool.servers[1].set_users(held, participants=9)
     visitor.pool.appliance.poll()
     visitor.wait(lambda: visitor.text(f"{row} td[data-label=Users]").endswith("9"))
     control = visitor.pool.appliance.control
@@ -373,7 +373,7 @@ def test_failed_import_is_retried(visitor: Visitor) -> None:
     visitor.press("Retry", "#failed")
 
     visitor.wait(lambda: "1 import begins again" in visitor.text("#notice"))
-    visitor.wait(lambda: "not a tar" in visitor.text("#failed"))  # it has failed again
+    visitor.wait(lambda: "broken.tar" in visitor.text("#failed"))  # it has failed again
 
     visitor.click("[data-part=imports] summary")
     (failed / "other.tar").write_bytes(b"no tar" * 200)
