@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from appliance.model import PlacementOutcome
 
@@ -105,11 +106,17 @@ class Histogram:
     def read(self) -> Iterator[tuple[Labels, list[int], float]]:
         """Yield label values, cumulative counts (each bucket and all below it), and the sum."""
         for labels, counts in list(self._counts.items()):
-            total, cumulative = 0, []
-            for count in counts:
-                total += count
-                cumulative.append(total)
-            yield labels, cumulative, self._sums[labels]
+            yield labels, [*accumulate(counts)], self._sums[labels]
+
+    def read_by(self, label: str) -> Iterator[tuple[Labels, list[int], float]]:
+        """Yield as `read`, for each value of one label, added up over the others."""
+        index = self.labels.index(label)
+        by_value: dict[str, list[Labels]] = {}
+        for labels in list(self._counts):
+            by_value.setdefault(labels[index], []).append(labels)
+        for value, some in by_value.items():
+            counts = map(sum, zip(*(self._counts[labels] for labels in some), strict=True))
+            yield (value,), [*accumulate(counts)], sum(self._sums[labels] for labels in some)
 
     def totals(self) -> Iterator[tuple[Labels, int]]:
         """Yield label values and how many values were counted for them."""

@@ -73,11 +73,6 @@ class Server:
     """Those of them that keep it from being removed (RECORDING_OWED_HOURS)."""
 
     @property
-    def hanging(self) -> bool:
-        """Whether the server will probably not answer a call in time."""
-        return self.online and (self.unhealthy_count > 0 or self.silent)
-
-    @property
     def target(self) -> Target:
         """Return the address and credentials of this server."""
         return Target(self.id, self.url, self.secret, self.online)
@@ -191,34 +186,6 @@ class PlaceNotes:
 
 
 NO_NOTES = PlaceNotes()
-
-
-@dataclass(frozen=True, slots=True)
-class ListedMeeting:
-    """The fields of one `<meeting>` in a getMeetings answer for load, counts and usage."""
-
-    id: str
-    create_time_ms: int
-    participants: int
-    moderators: int
-    videos: int
-    is_breakout: bool
-    name: str = ""
-    tenant_id: str | None = None
-    original_id: str | None = None
-    """The front-end's id, where `id` holds only its hash (tenants/scoped_id.py)."""
-    voice: int = 0
-    listeners: int = 0
-    dial_in: int = 0
-    """Callers by telephone."""
-    recorded: bool = False
-    """It was created with record=true."""
-    origin: str = ""
-    """`meta_bbb-origin`: the kind of front-end."""
-    origin_server: str = ""
-    """`meta_bbb-origin-server-name`: the front-end."""
-    parent_id: str = ""
-    """Internal id of the parent of a breakout room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.doubles.appliance_process import ApplianceProcess, wait_for
 from tests.doubles.recording_tars import metadata_xml
-from tests.doubles.recordings import fill_statements
+from tests.doubles.recordings import FILL_LIMIT_S, fill_statements
 from tests.doubles.s3 import S3Server, s3_variables, serve_s3
 from tests.doubles.store_servers import run_sql
 
@@ -43,7 +43,7 @@ def write_recordings(appliance: ApplianceProcess, count: int, files: int) -> Non
                 content = source.randbytes(source.randrange(20_000))
                 (folder / f"presentation/d1/slide {name}.png").write_bytes(content)
     sockets = appliance.state_dir / "stores" / "run"
-    run_sql(sockets, ";\n".join([*fill_statements(count), _HIDDEN]))
+    run_sql(sockets, ";\n".join([*fill_statements(count), _HIDDEN]), limit_s=FILL_LIMIT_S)
 
 
 def files_on_disk(appliance: ApplianceProcess) -> dict[str, str]:
@@ -111,16 +111,17 @@ def main(arguments: Sequence[str]) -> int:
             wrong = 0
             for to in ("s3", "disk"):
                 seconds = 0.0
+                left = options.count
                 for number in range(options.kills):
-                    share = (number + 1) / (options.kills + 1)
-                    wanted = int(len(before) * (share if to == "s3" else 1 - share))
+                    wanted = left // (options.kills - number + 1)
 
-                    def is_time(wanted: int = wanted, to: str = to) -> bool:
-                        time.sleep(1)  # the list is work for the store
-                        stored = len(server.keys(bucket))
-                        return stored >= wanted if to == "s3" else stored <= wanted
+                    def is_time(wanted: int = wanted) -> bool:
+                        time.sleep(0.2)
+                        found = appliance.control.get("getMove", after="0")
+                        return bool(found["done"] >= wanted)
 
                     seconds += move(appliance, to, is_time)
+                    left -= wanted
                 seconds += move(appliance, to, None)
                 disk, stored = files_on_disk(appliance), files_in_bucket(server, bucket)
                 there, left = (stored, disk) if to == "s3" else (disk, stored)

@@ -30,7 +30,7 @@ from benchmarks.figures import TARGETS  # noqa: E402
 from benchmarks.process_figures import cpu_s, peak_mb  # noqa: E402
 from benchmarks.recording_flow import measure_import, measure_lists, measure_playback  # noqa: E402
 from tests.doubles.appliance_process import ApplianceProcess  # noqa: E402
-from tests.doubles.recordings import fill_statements  # noqa: E402
+from tests.doubles.recordings import FILL_LIMIT_S, fill_statements  # noqa: E402
 from tests.doubles.settings import SECRET  # noqa: E402
 from tests.doubles.signing import sign_url  # noqa: E402
 from tests.doubles.store_servers import run_sql  # noqa: E402
@@ -77,12 +77,12 @@ def cases(unfiltered: int, repeat: int) -> list[Case]:
 
 
 def measure(appliance: ApplianceProcess, case: Case) -> Result:
-    """Repeat a call on one connection, after one call that is not counted."""
+    """Repeat a call on one connection, after one call that is not counted; 0: count that one."""
     address = appliance.front
     client = http.client.HTTPConnection("127.0.0.1", address.port, timeout=TIMEOUT_S)
     target = sign_url("/bigbluebutton/api", "getRecordings", case.query, SECRET)
     assert appliance.pid is not None
-    times, firsts, size, cpu_began_s = [], [], 0, 0.0
+    times, firsts, size, cpu_began_s = [], [], 0, cpu_s(appliance.pid)
     for number in range(case.repeat + 1):
         began_s = time.perf_counter()
         client.request("GET", target)
@@ -96,7 +96,7 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
         ended_s = time.perf_counter()
         if b"</recordings>" not in tail or not tail.endswith(b"</response>"):
             raise SystemExit(f"{case.name}: not a listing: {tail!r}")
-        if not number:
+        if not number and case.repeat:
             cpu_began_s = cpu_s(appliance.pid)
         else:
             times.append((ended_s - began_s) * 1000)
@@ -106,7 +106,7 @@ def measure(appliance: ApplianceProcess, case: Case) -> Result:
         statistics.median(times),
         max(times),
         statistics.median(firsts),
-        (cpu_s(appliance.pid) - cpu_began_s) * 1000 / case.repeat,
+        (cpu_s(appliance.pid) - cpu_began_s) * 1000 / len(times),
         size,
         peak_mb(appliance.pid),
     )
@@ -184,7 +184,7 @@ def _measure_calls(
     appliance: ApplianceProcess, options: argparse.Namespace, rows: list[dict[str, Any]]
 ) -> None:
     sockets = appliance.state_dir / "stores" / "run"
-    run_sql(sockets, ";\n".join(fill_statements(options.count)))
+    run_sql(sockets, ";\n".join(fill_statements(options.count)), limit_s=FILL_LIMIT_S)
     print(f"{options.count} recordings; memory at start {peak_mb(appliance.pid):.0f} MB")
     print(f"{'':24}" + "".join(f"{name:>10}" for name in COLUMNS))
     for case in cases(options.unfiltered, options.repeat):

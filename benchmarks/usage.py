@@ -26,7 +26,8 @@ if __package__ in (None, ""):  # run as a script: benchmarks and tests are found
 from appliance.postgres.asyncio_bridge import open_asyncio_loop  # noqa: E402
 from appliance.postgres.database import Database, open_postgres_store  # noqa: E402
 from appliance.usage.csv_text import DIMENSIONS  # noqa: E402
-from appliance.usage.report import Question, answer  # noqa: E402
+from appliance.usage.model import Question  # noqa: E402
+from appliance.usage.report import answer  # noqa: E402
 from benchmarks.report import render_table  # noqa: E402
 from tests.doubles.store_servers import private_postgres  # noqa: E402
 

@@ -53,6 +53,16 @@ def test_histogram_sums_its_values() -> None:
     assert list(histogram.read()) == [((), [2, 3], 5.25)]
 
 
+def test_histogram_is_added_up_by_one_label() -> None:
+    histogram = Histogram("server", "result", bounds=(1.0, 2.0))
+    for value, labels in ((0.5, ("a", "ok")), (1.5, ("b", "ok")), (9.0, ("b", "failed"))):
+        histogram.observe(value, *labels)
+
+    found = {labels: (counts, total) for labels, counts, total in histogram.read_by("result")}
+
+    assert found == {("ok",): ([1, 2, 2], 2.0), ("failed",): ([0, 0, 1], 9.0)}
+
+
 def test_forget_drops_the_series_that_are_not_kept() -> None:
     histogram = Histogram("server", "result", bounds=(1.0,))
     for labels in (("a", "ok"), ("b", "ok"), ("a", "failed")):

@@ -7,6 +7,7 @@ can forget who may make it, to hide secrets, and to record what it changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -15,11 +16,13 @@ from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.call import AdminCall, BoundAdminCall, Snapshot
 from appliance.admin_calls.fields import BadRequest, Json
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, Refused
+from appliance.admin_calls.rendering import records_of
 from appliance.admin_calls.secrets import hide_secrets
 from appliance.audit.rules import DONE, Change, change_of_fields, compare
 from appliance.audit.trail import RECORD_S, AuditTrail
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.log import Log
+from appliance.system.threads import run_counted
 
 OBSERVE_S = 1.0
 """How long a change waits for the values before and after it, for the audit trail."""
@@ -49,7 +52,9 @@ class AdminCalls:
             answer = await self._make_audited(call, actor, fields, file)
         else:
             answer = await call.run(actor, fields, file)
-        return answer if actor.role is Role.ADMIN else hide_secrets(answer)
+        if actor.role is Role.ADMIN:
+            return answer
+        return await run_counted(records_of(answer), partial(hide_secrets, answer))
 
     async def _make_audited(
         self, call: BoundAdminCall, actor: Actor, fields: Json, file: int | None
@@ -86,7 +91,8 @@ class AdminCalls:
         after = await self._observe(call, actor, fields, answer)
         changes: list[Change] = []
         if audited is not None and before is not None and after is not None:
-            changes = compare(before, after, unchanged=audited.unchanged)
+            find = partial(compare, before, after, unchanged=audited.unchanged)
+            changes = await run_counted(len(before) + len(after), find)
             if not changes and not audited.unchanged and result == DONE:
                 return
         changes = changes or [change_of_fields(declaration.group, fields)]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -28,6 +28,7 @@ from appliance.admin.openapi import make_document
 from appliance.admin_calls.actors import FILE_KEY
 from appliance.admin_calls.call import PREFIX, AdminCall, BoundAdminCall
 from appliance.admin_calls.fields import merge_fields, parse_body
+from appliance.admin_calls.rendering import records_of, render_json
 from appliance.audit.admin_calls import AUDIT_CALLS
 from appliance.backup.admin_calls import BACKUP_CALLS
 from appliance.bbb import errors
@@ -52,6 +53,7 @@ from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS
 from appliance.servers.maintenance.calls import MAINTENANCE_CALLS
 from appliance.servers.registration_calls import REGISTRATION_CALLS
 from appliance.servers.versions.calls import VERSION_CALLS
+from appliance.system.threads import run_counted, run_sized
 from appliance.takeover.admin_calls import TAKEOVER_CALLS
 from appliance.tenants.admin_calls import TENANT_CALLS
 from appliance.tenants.admin_limit_calls import LIMIT_CALLS
@@ -187,17 +189,19 @@ class _AdminViews:
                 received = current_exchange().request
                 body = await read_body(received, MAX_BODY_BYTES, limit_s=BODY_TIMEOUT_S)
             passed = cast(Callable[[], int | None], request.scope.get(FILE_KEY, _no_file))
-            fields = merge_fields(parse_body(body), query)
+            document = await run_sized(len(body), partial(parse_body, body))
+            fields = merge_fields(document, query)
             answer = await self._calls.make(name, actor, fields, passed())
             if declaration.csv is not None and fields.get("format") == "csv":
-                return Response(declaration.csv(answer), content_type=_CSV)
-            return _respond(answer, declaration.status_of(answer))
+                text = await run_counted(records_of(answer), partial(declaration.csv, answer))
+                return Response(text, content_type=_CSV)
+            return await _respond(answer, declaration.status_of(answer))
         except (ClientGone, Denied):
             raise
         except Exception as error:
             features = self._features
             failed = answer_error(declaration, error, features.faults, features.log)
-            return _respond(failed.document, failed.status)
+            return await _respond(failed.document, failed.status)
 
     def _find_call(self, name: str) -> AdminCall[Any]:
         call = self._calls.find(name)
@@ -241,15 +245,12 @@ def _check_method(method: str) -> None:
         raise wrong_method(", ".join(allowed))
 
 
-def _respond(document: Any, status: int) -> Response:
+async def _respond(document: Any, status: int) -> Response:
     """Return a response with a document, or with those of a stream as they come."""
     if isinstance(document, AsyncIterator):
         current_exchange().watch_client()
         return Response(_render_lines(document), status, content_type=_JSON_LINES)
-    try:
-        body = msgspec.json.encode(document)
-    except UnicodeEncodeError:  # the name of a file that is not UTF-8
-        body = json.dumps(msgspec.to_builtins(document)).encode()
+    body = await run_counted(records_of(document), partial(render_json, document))
     return Response(body, status, content_type=_JSON)
 
 

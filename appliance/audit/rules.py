@@ -75,14 +75,17 @@ def compare(
 
     unchanged: also objects that are the same before and after.
     """
-    found = []
+    found: list[Change] = []
+    more = 0
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
         if unchanged or old is None or new is None or old.values != new.values:
-            found.append(_change_of(old, new))
-    if len(found) > MAX_OBJECTS:
-        more = len(found) - MAX_OBJECTS
-        found[MAX_OBJECTS:] = [Change(f"{more} more", None, {"count": more})]
+            if len(found) < MAX_OBJECTS:
+                found.append(_change_of(old, new))
+            else:
+                more += 1
+    if more:
+        found.append(Change(f"{more} more", None, {"count": more}))
     return found
 
 

@@ -157,12 +157,15 @@ class BbbClient:
         known: RawList | None,
         *,
         deadline_s: float | None = None,
+        turns: trio.Semaphore | None = None,
     ) -> RawList:
         """Return the server's getMeetings answer with its bytes.
 
-        It is `known` if that is the same: then nothing is parsed. Raises as `list_meetings`.
+        It is `known` if that is the same: then nothing is parsed. `turns`: of many that are read
+        together, only some are parsed between two moments of other tasks. Raises as
+        `list_meetings`.
         """
-        reading = ListReading(self._lists, known, keeps_body=True)
+        reading = ListReading(self._lists, known, keeps_body=True, turns=turns)
         meetings = await self._list(target, params, deadline_s, reading)
         if known is not None and meetings is known.meetings:
             return known

@@ -17,6 +17,8 @@ MAX_URL = 2048
 _MAX_HOSTS = 8192
 """URLs whose host is remembered: those of a pool are asked for again and again."""
 
+_UNSAFE = frozenset('"<>^`{|}')
+"""Never part of a URL (RFC 3986)."""
 _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]"
 ).fullmatch
@@ -37,6 +39,8 @@ def check_url(url: str) -> str:
         raise UnacceptableValue("the url must start with http:// or https://")
     if "?" in url or "#" in url or "\\" in url:
         raise UnacceptableValue("the url must end with its path: no ?, # or backslash")
+    if not _UNSAFE.isdisjoint(url):
+        raise UnacceptableValue("the url must not hold quotation marks, <, >, ^, `, |, { or }")
     parts = _split(url)
     if "@" in parts.netloc:
         raise UnacceptableValue("the url must not hold a user name or password")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import trio
@@ -32,8 +33,11 @@ class ListReading:
         *,
         keeps_body: bool = False,
         keeps_elements: bool = True,
+        turns: trio.Semaphore | None = None,
     ) -> None:
+        """`turns`: of many lists that arrive together, only some are parsed at a time."""
         self._reader = reader
+        self._turns = turns
         self._keeps_elements = keeps_elements
         self._stream: MeetingListStream | None = None
         self._parts: list[bytes | bytearray] = []
@@ -66,7 +70,8 @@ class ListReading:
         block = self._take_block()
         if self._stream is None:
             read = partial(self._reader.read, block, keeps_elements=self._keeps_elements)
-            return await run_sized(len(block), read)
+            async with self._turns or nullcontext():
+                return await run_sized(len(block), read)
         await trio.to_thread.run_sync(self._stream.feed, block)
         return await trio.to_thread.run_sync(self._stream.finish)
 

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import msgspec
+
+from appliance.bbb.listed_meeting import ListedMeeting, ReadMeeting
 from appliance.bbb.xml import (
     MalformedAnswer,
     MeetingElementParser,
-    ReadMeeting,
     parse_answer,
     read_meeting_elements,
 )
-from appliance.model import ListedMeeting
 
 _MAX_KNOWN = 50_000
 """Maximum number of cached meetings in each of two generations; about 400 bytes each."""
@@ -36,13 +37,15 @@ _HEAD = re.compile(
 _START, _END, _LIST_END = b"<meeting>", b"</meeting>", b"</meetings>"
 
 
-@dataclass(frozen=True, slots=True)
-class MeetingEntry:
-    """One meeting of a list."""
+class MeetingEntry(msgspec.Struct, frozen=True, gc=False):
+    """One meeting of a list. Not seen by the garbage collector: listed_meeting.py."""
 
-    xml: bytes = field(repr=False)
+    xml: bytes
     """Its element as the server wrote it, in UTF-8; empty if it was not to be kept."""
     read: ReadMeeting
+
+    def __repr__(self) -> str:
+        return f"MeetingEntry({self.read!r})"  # the element holds passwords
 
 
 @dataclass(frozen=True, slots=True)

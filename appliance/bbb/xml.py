@@ -18,8 +18,9 @@ from typing import Any, cast
 
 from lxml import etree
 
+from appliance.bbb.listed_meeting import ListedMeeting, ReadMeeting
 from appliance.bbb.xml_text import has_dtd, replace_forbidden
-from appliance.model import KnownMeeting, ListedMeeting
+from appliance.model import KnownMeeting
 
 XML_TYPE = "text/xml; charset=utf-8"
 """As BBB answers: clients exist that refuse application/xml."""
@@ -77,15 +78,6 @@ class ServerAnswer:
     """In UTF-8, as XML_TYPE says."""
     created: str | None = None
     """createTime, which is different for each run of a meeting."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadMeeting:
-    """The parsed values of a `<meeting>` element."""
-
-    listed: ListedMeeting | None
-    """None: it has no id."""
-    tenant_id: str | None
 
 
 def parse_answer(body: bytes) -> ServerAnswer:

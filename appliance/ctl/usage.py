@@ -46,8 +46,8 @@ def add_usage(commands: Commands[Any]) -> None:
 def _parse_by(text: str) -> tuple[str, ...]:
     try:
         return parse_by(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(DIMENSIONS)}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def show(console: Console, client: ControlClient, args: Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Finding, fail, ok, warn
@@ -31,7 +32,8 @@ def judge_server(server: Server, facts: ServerFacts, *, maintained: bool = False
         return fail(
             check,
             "it rejects calls: the secret is wrong",
-            f"`ctl servers update {server.id} --secret S`, with S of `bbb-conf --secret` there",
+            f"`ctl servers update {quote(server.id)} --secret S`,"
+            " with S of `bbb-conf --secret` there",
         )
     skew_s = facts.skew_s or 0.0
     if abs(skew_s) >= SKEW_WARN_S:
@@ -46,12 +48,11 @@ def judge_server(server: Server, facts: ServerFacts, *, maintained: bool = False
 
 
 def _judge_dead(check: str, server: Server, failure: str) -> Finding:
-    text = f"{server.state.value}, does not answer: {failure}"
+    text, one = f"{server.state.value}, does not answer: {failure}", quote(server.id)
     if server.state is ServerState.DISABLED:
-        return warn(check, text, f"`ctl servers remove {server.id}` if it will not come back")
-    return fail(
-        check, text, f"repair it (`curl -i {server.url}`), or `ctl servers panic {server.id}`"
-    )
+        return warn(check, text, f"`ctl servers remove {one}` if it will not come back")
+    advice = f"repair it (`curl -i {quote(server.url)}`), or `ctl servers panic {one}`"
+    return fail(check, text, advice)
 
 
 def _judge_version(check: str, server: Server, facts: ServerFacts) -> Finding:
@@ -101,7 +102,8 @@ def judge_pool(servers: Sequence[Server], *, vanished: int = 0) -> list[Finding]
             fail(
                 check,
                 f"{' and '.join(group)} are the same server",
-                f"its load counts twice: drain and remove one (`ctl servers drain {group[-1]}`)",
+                "its load counts twice: drain and remove one"
+                f" (`ctl servers drain {quote(group[-1])}`)",
             )
         )
     enabled = sum(server.state is ServerState.ENABLED for server in servers)
@@ -136,7 +138,8 @@ def judge_windows(windows: Sequence[Window]) -> list[Finding]:
         check = f"maintenance of {one.server_id}"
         if one.phase is Phase.ENDING:
             text = "it is over, but the server does not answer, so that it stays disabled"
-            advice = f"start it; if it does not come back: `ctl servers remove {one.server_id}`"
+            server = quote(one.server_id)
+            advice = f"start it; if it does not come back: `ctl servers remove {server}`"
             findings.append(warn(check, text, advice))
         elif one.phase is not Phase.PLANNED:
             findings.append(ok(check, f"window {one.id} is {one.phase.value}"))

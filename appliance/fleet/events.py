@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
-from appliance.bbb.endpoint import host_of
+from appliance.bbb.endpoint import host_labels
 from appliance.fleet.capacity import Capacity, count_servers
 from appliance.model import Server, ServerId, ServerState
 from appliance.settings import FleetSettings
@@ -111,7 +111,8 @@ def plan_actions(
     capacity: Capacity, servers: Collection[Server], settings: FleetSettings
 ) -> Iterator[Action]:
     """Yield what an autoscaler is to do now."""
-    names = {server.id: host_of(server.url) for server in servers}
+    ids, labels = [one.id for one in servers], host_labels([one.url for one in servers])
+    names = dict(zip(ids, labels, strict=True))
     missing = capacity.desired_servers - capacity.available
     if missing > 0:
         yield Action("start", missing, None, f"{explain(capacity, settings)}; {_have(capacity)}")
@@ -127,7 +128,8 @@ def plan_actions(
 
 
 def _have(capacity: Capacity) -> str:
-    return f"{capacity.available} take meetings"
+    one = capacity.available == 1
+    return "1 server takes meetings" if one else f"{capacity.available} servers take meetings"
 
 
 def explain(capacity: Capacity, settings: FleetSettings) -> str:
@@ -136,7 +138,7 @@ def explain(capacity: Capacity, settings: FleetSettings) -> str:
     if demand.history is not None and demand.history > demand.created:
         cause = f"{demand.history} users in the next hour, as in the last weeks"
     elif demand.created > demand.users:
-        cause = f"{demand.created} users with those who are expected in meetings that were created"
+        cause = f"{demand.created} users, counting those expected in meetings that were created"
     else:
         cause = f"{demand.users} users"
     needed = "1 server is needed" if desired == 1 else f"{desired} servers are needed"

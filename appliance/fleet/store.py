@@ -16,6 +16,9 @@ from appliance.model import ServerId
 from appliance.pool.records import CHUNK
 from appliance.redis.store import RedisStore, in_chunks
 
+_USUAL = FleetNote(polled=True)
+"""Of a server that read_fleet.lua does not mention."""
+
 
 @dataclass(frozen=True, slots=True)
 class FleetStore:
@@ -25,12 +28,11 @@ class FleetStore:
 
     async def read_notes(self, server_ids: Sequence[ServerId]) -> dict[ServerId, FleetNote]:
         """Return the notes on these servers. Takes one round trip per CHUNK servers."""
-        notes: dict[ServerId, FleetNote] = {}
+        notes = dict.fromkeys(server_ids, _USUAL)
         for some in in_chunks(server_ids, CHUNK):
             found = await self.redis.run("read_fleet", *some)
-            for server_id, (pending, polled, maintained) in zip(some, found, strict=True):
-                users = max(0, int(pending or 0))
-                notes[server_id] = FleetNote(users, bool(polled), bool(maintained))
+            for index, pending, polled, maintained in found:
+                notes[some[index - 1]] = FleetNote(pending, bool(polled), bool(maintained))
         return notes
 
     async def claim(self, instance: str, *, lease_ms: int) -> bool:

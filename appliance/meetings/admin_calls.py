@@ -25,6 +25,7 @@ from appliance.servers.admin_types import (
     Number,
     ended_json,
 )
+from appliance.system.threads import run_counted
 
 # --- requests ------------------------------------------------------------------------------------
 
@@ -165,12 +166,16 @@ async def _get_server_meetings(
     deps: MeetingDeps, call: Call[IdsRequest]
 ) -> list[ServerMeetingsJson]:
     found = await meeting_admin.list_server_meetings(deps, call.read().ids)
-    return [server_meetings_json(one) for one in found]
+    count = len(found) + sum(len(one.meetings) for one in found)
+    return await run_counted(count, lambda: [server_meetings_json(one) for one in found])
 
 
 async def _list_meetings(deps: MeetingDeps, call: Call[IdsRequest]) -> MeetingsJson:
     found = await meeting_admin.find_meetings(deps, call.read().ids, call.actor.tenant_id)
-    return MeetingsJson([meeting_json(one) for one in found.meetings], list(found.unknown))
+    meetings = await run_counted(
+        len(found.meetings), lambda: [meeting_json(one) for one in found.meetings]
+    )
+    return MeetingsJson(meetings, list(found.unknown))
 
 
 async def _get_meeting_info(deps: MeetingDeps, call: Call[MeetingIdRequest]) -> MeetingInfoJson:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_meeting
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.bbb.meeting_info import MeetingInfo, parse_meeting_info
 from appliance.faults import BbbError
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import ListedMeeting, Meeting, MeetingId, Server, TenantId
+from appliance.model import Meeting, MeetingId, Server, TenantId
 from appliance.pool.ending import NOT_FOUND, EndOutcome, EndRequest, EndResult, end_on_server
 from appliance.servers.administration import find_server, list_servers
+from appliance.system.tasks import for_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +178,11 @@ async def list_server_meetings(
     else:
         servers = await list_servers(deps.servers)
     asked: dict[str, ServerMeetings] = {}
-    limiter = trio.CapacityLimiter(deps.settings.polling.concurrency)
 
     async def ask(server: Server) -> None:
-        async with limiter:
-            asked[server.id] = await _ask_server(deps, server)
+        asked[server.id] = await _ask_server(deps, server)
 
-    async with trio.open_nursery() as nursery:
-        for server in servers:
-            nursery.start_soon(ask, server)
+    await for_each(servers, ask, deps.settings.polling.concurrency)
     return tuple(asked[server.id] for server in servers)
 
 

@@ -23,8 +23,8 @@ from appliance.model import (
     PlacementRequest,
     PlacementRules,
     PlaceNotes,
-    Server,
     ServerId,
+    Target,
     TenantId,
 )
 from appliance.pool.records import (
@@ -32,7 +32,6 @@ from appliance.pool.records import (
     RECORD_FIELDS,
     identity_of,
     parse_meeting,
-    parse_server,
     tenant_arguments,
 )
 from appliance.redis.store import RedisStores, to_script_json
@@ -66,8 +65,10 @@ class ListingServers:
     """All that are not disabled."""
     online: int
     """Of these."""
-    asked: list[Server]
+    asked: list[Target]
     """Online and with meetings of the caller."""
+    hanging: frozenset[ServerId]
+    """Those of `asked` that will probably not answer in time."""
     offline: list[ServerId]
     """Offline and with meetings that are known."""
 
@@ -114,8 +115,9 @@ class MeetingStore:
     async def find_listing_servers(self, tenant_id: TenantId | None) -> ListingServers:
         """Return the servers that getMeetings has to ask."""
         reply = await self.redis.foreground.run("find_listing_servers", tenant_id or "")
-        enabled, online, asked, offline = reply
-        return ListingServers(enabled, online, [*map(parse_server, asked)], offline)
+        enabled, online, asked, hanging, offline = reply
+        targets = [*map(Target, asked[::3], asked[1::3], asked[2::3])]
+        return ListingServers(enabled, online, targets, frozenset(hanging), offline)
 
     async def find_logout_url(
         self, meeting_id: MeetingId, tenant_id: TenantId | None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import add
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -23,7 +22,7 @@ from prometheus_client.registry import Collector
 from appliance import __version__
 from appliance.callbacks.rules import CallbackState
 from appliance.fleet.capacity import Capacity
-from appliance.instruments import Counter, Histogram, Labels, Metrics
+from appliance.instruments import Counter, Labels, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.metrics.server_lines import render_servers
 from appliance.model import Server
@@ -142,9 +141,9 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         yield _histogram(
             f"scalelite_{name}", text, histogram.labels, histogram.bounds, histogram.read()
         )
-    found = _add_up(metrics.polls)
-    text = "Polls by this process, by result."
-    yield _histogram("scalelite_poll_seconds", text, ["result"], metrics.polls.bounds, found)
+    text, polls = "Polls by this process, by result.", metrics.polls
+    found = polls.read_by("result")
+    yield _histogram("scalelite_poll_seconds", text, ["result"], polls.bounds, found)
     for name, text, counter in (
         ("placements", "Creates, by what the store decided.", metrics.placements),
         ("failovers", "Creates that went on to another server.", metrics.failovers),
@@ -163,16 +162,6 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     pause = GaugeMetricFamily("scalelite_loop_pause_max_seconds", text)
     pause.add_metric([], metrics.loop_pause.read())
     yield pause
-
-
-def _add_up(polls: Histogram) -> Iterator[tuple[Labels, list[int], float]]:
-    """Yield result, cumulative counts and the sum of the polls of all servers."""
-    by_result: dict[str, tuple[list[int], float]] = {}
-    for (_, result), counts, total in polls.read():
-        before, sum_before = by_result.get(result, ([0] * len(counts), 0.0))
-        by_result[result] = [*map(add, before, counts)], sum_before + total
-    for result, (counts, total) in by_result.items():
-        yield (result,), counts, total
 
 
 def _histogram(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import repeat
 
 from appliance.bbb.endpoint import url_key
 from appliance.model import Server, ServerId
 from appliance.redis.store import RedisStore
+from appliance.system.threads import run_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,25 @@ class RetiredServers:
     async def read_all(self, *, now_ms: int) -> list[RetiredServer]:
         """Return the retired servers, the latest first."""
         found = await self.redis.command("HGETALL", self._key)
-        servers = (
-            _parse(server_id, text, self.keep_ms)
-            for server_id, text in zip(found[::2], found[1::2], strict=True)
-        )
-        kept = [one for one in servers if one.until_ms > now_ms]
-        return sorted(kept, key=lambda one: (-one.retired_ms, one.server.id))
+
+        def parse() -> list[RetiredServer]:
+            servers = map(_parse, found[::2], found[1::2], repeat(self.keep_ms))
+            kept = [one for one in servers if one.until_ms > now_ms]
+            return sorted(kept, key=lambda one: (-one.retired_ms, one.server.id))
+
+        return await run_counted(len(found), parse)
 
     async def of_url(self, url: str, *, now_ms: int) -> list[RetiredServer]:
         """Return the retired servers with this URL."""
         found = await self.read_all(now_ms=now_ms)
         return [one for one in found if url_key(one.server.url) == url_key(url)]
+
+    async def ids_by_url(self, *, now_ms: int) -> dict[str, list[ServerId]]:
+        """Return the ids of the retired servers by `url_key` of their URLs, the latest first."""
+        ids: dict[str, list[ServerId]] = {}
+        for one in await self.read_all(now_ms=now_ms):
+            ids.setdefault(url_key(one.server.url), []).append(one.server.id)
+        return ids
 
     async def forget(self, server_id: str) -> bool:
         """Forget a server; False: it is not retired."""

@@ -33,7 +33,11 @@ LOCK_KEY = 0x5CA1E117E
 LOCK_RETRY_S = 0.25
 
 _FILE = re.compile(r"(\d{4})_(\w+)(\.concurrently)?\.sql")
-_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)\s+ON (\w+)\.", re.I)
+_INDEX = re.compile(
+    r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<index>\w+)\s+ON (?P<schema>\w+)\.",
+    re.I,
+)
+_DROP = re.compile(r"DROP INDEX CONCURRENTLY IF EXISTS (?P<schema>\w+)\.(?P<index>\w+)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,16 @@ def load_migrations() -> list[Migration]:
 def index_statements(sql: str) -> list[tuple[str, str, str]]:
     """Split a concurrent file into (schema, index, statement).
 
-    Raises ValueError: a statement is not CREATE INDEX CONCURRENTLY IF NOT EXISTS.
+    Raises ValueError: a statement neither creates nor drops an index CONCURRENTLY, or fails if it
+    was executed before.
     """
     bare = re.sub(r"--[^\n]*", "", sql)
     statements = []
     for statement in filter(None, (part.strip() for part in bare.split(";"))):
-        match = _INDEX.match(statement)
+        match = _INDEX.match(statement) or _DROP.fullmatch(statement)
         if match is None:
             raise ValueError(f"not a concurrent index: {statement[:60]}")
-        statements.append((match[2], match[1], statement))
+        statements.append((match["schema"], match["index"], statement))
     return statements
 
 
@@ -154,7 +159,7 @@ async def _applied_versions(worker: asyncpg.Connection) -> set[int]:
 async def _apply(worker: asyncpg.Connection, migration: Migration) -> None:
     if not migration.in_transaction:
         for schema, index, statement in index_statements(migration.sql):
-            await _create_index(worker, schema, index, statement)
+            await _change_index(worker, schema, index, statement)
     async with worker.transaction():
         if migration.in_transaction:
             await worker.execute(migration.sql)
@@ -165,10 +170,10 @@ async def _apply(worker: asyncpg.Connection, migration: Migration) -> None:
         )
 
 
-async def _create_index(
+async def _change_index(
     worker: asyncpg.Connection, schema: str, index: str, statement: str
 ) -> None:
-    """Build one index; one that a failed build left invalid is dropped and built again.
+    """Build or drop one index; one that a failed build left invalid is dropped before.
 
     A statement without arguments uses the simple query protocol, which opens no transaction.
     """

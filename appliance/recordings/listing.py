@@ -8,20 +8,18 @@ plans and what they take.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
-
-import trio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from appliance.postgres.database import Connection, Database, Record
 from appliance.postgres.transaction import Transaction
 from appliance.recordings.filter import RecordingFilter
+from appliance.recordings.recent_listings import RecentListings, every_page
 from appliance.recordings.recording import Recording
 from appliance.recordings.rows import (
     FEW,
     By,
-    Place,
+    Start,
     count_sql,
     estimate_sql,
     listing_sql,
@@ -39,10 +37,6 @@ _SHARE = 0.2
 """From this share of the table on, a whole listing reads all of it in order."""
 _EXACT = 20_000
 """Recordings in a table that are counted, not estimated."""
-_FAR = 1_000
-"""Offset from which on the place of a page is remembered."""
-_PLACES = 1_000
-_PLACE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +66,37 @@ async def plan_listing(database: Database, wanted: RecordingFilter) -> Plan:
     return Plan(by) if counts[by] <= FEW else Plan("time", by)
 
 
-async def count_listed(database: Database, wanted: RecordingFilter, plan: Plan) -> tuple[int, bool]:
-    """Return how many recordings match on all pages, and whether that is exact."""
+async def count_listed(
+    database: Database, wanted: RecordingFilter, plan: Plan, recent: RecentListings
+) -> tuple[int, bool]:
+    """Return how many recordings match on all pages, and whether that is exact.
+
+    Up to a minute old if there are very many.
+    """
     if plan.fallback is not None:
-        found = await _estimate(database, wanted)
+        found = await _estimate(database, wanted, recent)
         if found is not None:
             return found[0], False
-    sql, args = count_sql(wanted, plan.fallback or plan.by)
-    row = await database.fetchrow(sql, *args, deadline_s=LISTING_DEADLINE_S)
-    assert row is not None
-    return row["count"], True
+    key = every_page(wanted)
+    count = recent.counts.get(key)
+    if count is None:
+        sql, args = count_sql(wanted, plan.fallback or plan.by)
+        row = await database.fetchrow(sql, *args, deadline_s=LISTING_DEADLINE_S)
+        assert row is not None
+        count = int(row["count"])
+        if count > _EXACT:
+            recent.counts.put(key, count)
+    return count, True
 
 
-async def _estimate(database: Database, wanted: RecordingFilter) -> tuple[int, float] | None:
+async def _estimate(
+    database: Database, wanted: RecordingFilter, recent: RecentListings
+) -> tuple[int, float] | None:
     """Return about how many match, and their share of the table; None: it is small, or unknown."""
+    key = every_page(wanted)
+    known = recent.estimates.get(key)
+    if known is not None:
+        return known
     sql, args = estimate_sql(wanted)
 
     async def work(connection: Connection) -> Record | None:
@@ -97,46 +108,13 @@ async def _estimate(database: Database, wanted: RecordingFilter) -> tuple[int, f
     if row is None or row["total"] <= _EXACT or not row["sampled"]:
         return None
     share = row["found"] / row["sampled"]
-    return max(round(share * row["total"]), FEW + 1), share
-
-
-class PagePlaces:
-    """Where pages have ended lately, so that the next one need not be counted off from the start.
-
-    A page that follows one of the last minute begins behind its last recording.
-    """
-
-    def __init__(self, now_s: Callable[[], float] = trio.current_time) -> None:
-        self._now_s = now_s
-        self._places: OrderedDict[tuple[RecordingFilter, int], tuple[float, Place]] = OrderedDict()
-
-    def find(self, wanted: RecordingFilter) -> Place | None:
-        """Return where the page before ended, None if it is not known."""
-        found = self._places.get((_every_page(wanted), wanted.offset))
-        return found[1] if found and self._now_s() - found[0] < _PLACE_S else None
-
-    def note(self, wanted: RecordingFilter, rows: Sequence[Record]) -> None:
-        """Remember where a page ended, if the next one is far from the start."""
-        end = wanted.offset + len(rows)
-        if wanted.limit != len(rows) or end < _FAR or rows[-1]["starttime"] is None:
-            return
-        key = _every_page(wanted), end
-        self._places[key] = self._now_s(), (rows[-1]["starttime"], rows[-1]["id"])
-        self._places.move_to_end(key)
-        if len(self._places) > _PLACES:
-            self._places.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget all, because recordings were changed."""
-        self._places.clear()
-
-
-def _every_page(wanted: RecordingFilter) -> RecordingFilter:
-    return replace(wanted, offset=0, limit=None, paged=False)
+    found = max(round(share * row["total"]), FEW + 1), share
+    recent.estimates.put(key, found)
+    return found
 
 
 async def read_short(
-    database: Database, wanted: RecordingFilter, plan: Plan, places: PagePlaces
+    database: Database, wanted: RecordingFilter, plan: Plan, recent: RecentListings
 ) -> ShortListing | None:
     """Read a listing in one query; None: it is, or may be, longer than a chunk.
 
@@ -146,34 +124,48 @@ async def read_short(
     size = wanted.limit or CHUNK_ROWS + 1
     if not (wanted.names_recordings or size <= CHUNK_ROWS) or not database.prepared_statements:
         return None
-    after = places.find(wanted)
-    begin = 0 if after else wanted.offset
-    newest = _NEWEST + 2 * (begin + size) if plan.fallback else None
-    rows = await _fetch(database, wanted, plan.by, after, newest)
-    if plan.fallback and len(rows) < size:
-        rows = await _fetch(database, wanted, plan.fallback, after)
+    start = recent.find_start(wanted)
+    rows = await _read_page(database, wanted, plan, start, recent)
+    if start.backward and len(rows) < size:  # newer ones are missing that have no start
+        rows = await _read_page(database, wanted, plan, Start(None, wanted.offset), recent)
     if len(rows) > CHUNK_ROWS:
         return None
-    places.note(wanted, rows)
+    recent.note_page(wanted, rows)
     return ShortListing([recording_of(row) for row in rows], plan)
+
+
+async def _read_page(
+    database: Database, wanted: RecordingFilter, plan: Plan, start: Start, recent: RecentListings
+) -> list[Record]:
+    if plan.fallback is None or start.skip > _NEWEST:
+        by = await plan_stream(database, wanted, plan, recent)
+        return await _fetch(database, wanted, by, start)
+    size = wanted.limit or CHUNK_ROWS + 1
+    examined = _NEWEST + 2 * (start.skip + size)
+    rows = await _fetch(database, wanted, plan.by, start, examined)
+    if len(rows) >= size:
+        return rows
+    return await _fetch(database, wanted, plan.fallback, start)
 
 
 async def _fetch(
     database: Database,
     wanted: RecordingFilter,
     by: By,
-    after: Place | None,
-    newest: int | None = None,
+    start: Start,
+    examined: int | None = None,
 ) -> list[Record]:
-    sql, args = listing_sql(wanted, CHUNK_ROWS + 1, by=by, after=after, newest=newest)
+    sql, args = listing_sql(wanted, CHUNK_ROWS + 1, by=by, start=start, examined=examined)
     return await database.fetch(sql, *args, deadline_s=LISTING_DEADLINE_S)
 
 
-async def plan_stream(database: Database, wanted: RecordingFilter, plan: Plan) -> By:
+async def plan_stream(
+    database: Database, wanted: RecordingFilter, plan: Plan, recent: RecentListings
+) -> By:
     """Decide how to read a listing of any length."""
     if plan.fallback is None:
         return plan.by
-    found = await _estimate(database, wanted)
+    found = await _estimate(database, wanted, recent)
     return "time" if found is not None and found[1] >= _SHARE else plan.fallback
 
 

@@ -9,6 +9,7 @@ Source: Scalelite's tables (postgres/schema/0002_scalelite.sql) and the indexes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -49,7 +50,9 @@ LEFT JOIN LATERAL (
 ) t ON true
 ORDER BY {order}
 """
-_NEWEST = "{0}starttime DESC, {0}id DESC"
+_NEWEST, _OLDEST = "{0}starttime DESC, {0}id DESC", "{0}starttime, {0}id"
+FAR = 1_000
+"""From so many recordings before a page on, they are not read as a whole."""
 
 READ_ONE = _READ.format(
     chosen="SELECT * FROM public.recordings WHERE record_id = $1 OFFSET 0", order="r.id"
@@ -64,6 +67,20 @@ By: TypeAlias = Literal["names", "metadata", "tenant", "time"]
 them from the newest on, whose other conditions are checked one recording at a time."""
 Place: TypeAlias = tuple[datetime, int]
 """The start and the row id of a recording, behind which the next page begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where reading a page begins."""
+
+    place: Place | None
+    """None: at the newest recording."""
+    skip: int
+    """Recordings between there and the page, which are read and dropped."""
+    backward: bool = False
+    """Read towards the newest, beginning with the recording at `place` itself."""
+
+
 FEW = 2_000
 """Matches up to which recordings are found by their metadata."""
 _SAMPLE = 2_000
@@ -75,34 +92,40 @@ def listing_sql(
     most: int | None = None,
     *,
     by: By,
-    after: Place | None = None,
-    newest: int | None = None,
+    start: Start | None = None,
+    examined: int | None = None,
 ) -> tuple[str, list[object]]:
     """Return the statement that lists recordings, newest first, and its arguments.
 
-    `most` limits the result without changing the query plan. `after`: instead of the offset.
-    `newest`: at most so many recordings are examined.
+    `most` limits the result without changing the query plan. `start`: instead of the offset.
+    `examined`: at most so many recordings are looked at.
     """
     where, args = _where(wanted, by)
+    start = start or Start(None, wanted.offset)
 
     def argument(value: object) -> str:
         args.append(value)
         return f"${len(args)}"
 
-    order = _NEWEST.format("c.")
+    order = (_OLDEST if start.backward else _NEWEST).format("c.")
     place = ""
-    if after is not None:
-        at, id = argument(after[0]), argument(after[1])
-        place = f"(c.starttime, c.id) < ({at}::timestamp, {id}::bigint)"
+    if start.place is not None:
+        at, id = argument(start.place[0]), argument(start.place[1])
+        behind = ">=" if start.backward else "<"
+        place = f"(c.starttime, c.id) {behind} ({at}::timestamp, {id}::bigint)"
     table = "public.recordings c"
-    if newest is not None:
+    if examined is not None:
         begin = f"WHERE {place}" if place else ""
-        table = f"(SELECT * FROM {table} {begin} ORDER BY {order} LIMIT {argument(newest)}) c"
+        table = f"(SELECT * FROM {table} {begin} ORDER BY {order} LIMIT {argument(examined)}) c"
     elif place:
         where = f"{where} AND {place}" if where else f"WHERE {place}"
     limit = "" if wanted.limit is None else f"LIMIT {argument(wanted.limit)}"
-    offset = f"OFFSET {argument(wanted.offset)}" if wanted.offset and not after else "OFFSET 0"
-    chosen = f"SELECT c.* FROM {table} {where} ORDER BY {order} {limit} {offset}"
+    offset = f"OFFSET {argument(start.skip)}" if start.skip else "OFFSET 0"
+    far = start.skip >= FAR and wanted.limit is not None
+    chosen = f"SELECT {'c.id' if far else 'c.*'} FROM {table} {where} ORDER BY {order}"
+    chosen = f"{chosen} {limit} {offset}"
+    if far:  # what is skipped is read in the index alone
+        chosen = f"SELECT * FROM public.recordings WHERE id = ANY(ARRAY({chosen})) OFFSET 0"
     sql = _READ.format(chosen=chosen, order=_NEWEST.format("r."))
     return (sql if most is None else f"{sql} LIMIT {most:d}"), args
 

@@ -24,9 +24,14 @@ class Transfer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, count: int) -> None:
-        """Count bytes."""
+        """Count bytes that were transferred."""
         with self._lock:
             self.done_bytes += count
+
+    def expect(self, count: int) -> None:
+        """Count bytes that will be transferred."""
+        with self._lock:
+            self.total_bytes += count
 
 
 @dataclass(frozen=True, slots=True)

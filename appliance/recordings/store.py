@@ -20,7 +20,6 @@ from appliance.recordings.imports.merge import ImportResult, ImportRules, state_
 from appliance.recordings.imports.upsert import upsert_recording
 from appliance.recordings.listing import (
     CHUNK_ROWS,
-    PagePlaces,
     Plan,
     RecordingListing,
     ShortListing,
@@ -30,6 +29,7 @@ from appliance.recordings.listing import (
     read_short,
 )
 from appliance.recordings.objects.journal import lock_objects, queue_object_work
+from appliance.recordings.recent_listings import RecentListings
 from appliance.recordings.recording import Recording, RecordingStates
 from appliance.recordings.rows import READ_ONE, READ_SOME, recording_of
 from appliance.tenants.params import TENANT_KEY
@@ -122,7 +122,7 @@ class RecordingStore:
     def __init__(self, store: Database) -> None:
         self._store = store
         self._listings = trio.Semaphore(LISTINGS_AT_ONCE)
-        self._places = PagePlaces()
+        self._recent = RecentListings()
         self.change_count = 0
         """Number of changes that were made through this object; what was read before is stale."""
 
@@ -136,11 +136,11 @@ class RecordingStore:
     ) -> AsyncIterator[RecordingListing | ShortListing]:
         """Start a listing, newest first, with one SQL statement for any number of recordings."""
         plan = await plan_listing(self._store, wanted)
-        short = await read_short(self._store, wanted, plan, self._places)
+        short = await read_short(self._store, wanted, plan, self._recent)
         if short is not None:
             yield short
             return
-        by = await plan_stream(self._store, wanted, plan)
+        by = await plan_stream(self._store, wanted, plan, self._recent)
         with trio.move_on_after(LISTING_WAIT_S) as deadline:
             await self._listings.acquire()
         if deadline.cancelled_caught:
@@ -165,7 +165,7 @@ class RecordingStore:
             return end
         every_page = replace(wanted, offset=0, limit=None)
         plan = plan or await plan_listing(self._store, every_page)
-        count, exact = await count_listed(self._store, every_page, plan)
+        count, exact = await count_listed(self._store, every_page, plan, self._recent)
         return count if exact or is_last else max(count, end + 1)
 
     @asynccontextmanager
@@ -192,7 +192,7 @@ class RecordingStore:
         finally:
             # After an error, too: the commit may have been made.
             self.change_count += 1
-            self._places.clear()
+            self._recent.clear()
 
     async def has_deleted(self, record_ids: Sequence[str], tenant_id: str | None) -> bool:
         """Return whether one of these recordings was deleted; `tenant_id` as lock_recordings."""
@@ -216,7 +216,10 @@ class RecordingStore:
                 await also(connection, result)
             return result
 
-        return await self._store.run(work, transaction=True)
+        try:
+            return await self._store.run(work, transaction=True)
+        finally:
+            self._recent.clear_counts()
 
 
 _LOCK = """

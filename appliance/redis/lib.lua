@@ -105,6 +105,14 @@ local function load_of(w, seen, expected, moderators_twice)
   return seats, seats
 end
 
+-- What a meeting may add on a server of multiplier 1 if it gets that many cameras, each with a microphone; `seen`:
+-- its counts at a poll, if there was one. The sums of servers are in `unseen_load`.
+local UNSEEN_TTL_S = 86400
+local function unseen_load(w, cameras, seen)
+  seen = seen or {}
+  return w.video * math.max(0, cameras - (seen.videos or 0)) + w.voice * math.max(0, cameras - (seen.voice or 0))
+end
+
 -- Change the load of a server in the sorted set that holds it; a server in neither set stays out.
 local function add_load(server_id, amount)
   if amount == 0 then return end
@@ -244,12 +252,17 @@ end
 local MAX_USAGE_ENDS = 100000
 local VERSION_ENDS_MS = 60000
 
+-- Whether an operator has said that this recording will not come; then it is not owed again.
+local function is_dismissed(internal_id)
+  return call('ZSCORE', A .. 'dismissed', internal_id) ~= false
+end
+
 -- Recordings that a server owes (docs/fleet.md): a sorted set of internal ids by the end of their runs.
 -- `debts`: internal id -> time of the end, or 0: it is not owed.
 local function change_debts(sid, debts)
   local key = A .. 'owed:' .. sid
   for internal_id, ended_ms in pairs(debts) do
-    if ended_ms > 0 then
+    if ended_ms > 0 and not is_dismissed(internal_id) then
       call('ZADD', key, decimal(ended_ms), internal_id)
       call('SADD', A .. 'owed', sid)
     else
@@ -663,7 +676,8 @@ local function save_usage(sid, parts)
     change_debts(sid, debts)
     -- What the database may have as owed, or will have.
     for internal_id, ended_ms in pairs(debts) do
-      call(ended_ms > 0 and 'SREM' or 'SADD', A .. 'usage_settled', cjson.encode({ sid, internal_id }))
+      local owed = ended_ms > 0 and not is_dismissed(internal_id)
+      call(owed and 'SREM' or 'SADD', A .. 'usage_settled', cjson.encode({ sid, internal_id }))
     end
   end
   for index = 5, #parts do

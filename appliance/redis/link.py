@@ -21,6 +21,7 @@ from appliance.system.wire import Wire
 MAX_OUTSTANDING = 4096
 """Maximum number of batches that wait for replies; further ones would miss their deadline."""
 _CHECK_S = 0.05
+"""Deadlines are checked at most so often."""
 _MISSING = object()
 
 
@@ -187,17 +188,17 @@ class RedisLink:
 
     async def _watch(self) -> None:
         """Fail callers whose deadline has passed; give up a connection without any reply."""
-        checked_at = trio.current_time()
         while True:
             if not self._waiting:
                 self._idle = True
                 await self._first_waiting.park()
-                checked_at = trio.current_time()
-            await trio.sleep(_CHECK_S)
-            before, checked_at = checked_at, trio.current_time()
-            if checked_at - before > 4 * _CHECK_S:
+            now = trio.current_time()
+            first = min((one.started for one in self._waiting), default=now)
+            due = max(first + self._deadline_s, now + _CHECK_S)
+            await trio.sleep_until(due)
+            if trio.current_time() - due > 4 * _CHECK_S:
                 continue  # this process was blocked: read the replies that have arrived first
-            self._check(checked_at)
+            self._check(trio.current_time())
 
     def _check(self, now: float) -> None:
         for exchange in self._waiting:

@@ -59,6 +59,7 @@ from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
 from appliance.servers.maintenance.calls import maintenance_of
 from appliance.servers.values import MAX_LIMIT, MAX_PORT, NewServer
+from appliance.system.threads import run_counted
 
 NO_SERVER = {404: "There is no server with this id."}
 _STATES = {
@@ -202,7 +203,11 @@ async def _get_servers(deps: ServerDeps, call: Call[NoFields]) -> list[ServerJso
     if not found:
         raise ErrorAnswer(404, ErrorJson("No servers are configured"))
     windows = await maintenance_of(deps)
-    return [server_json(server, windows.get(server.id)) for server in found]
+
+    def render() -> list[ServerJson]:
+        return [server_json(server, windows.get(server.id)) for server in found]
+
+    return await run_counted(len(found), render)
 
 
 async def _get_server_info(deps: ServerDeps, call: Call[ServerIdRequest]) -> ServerJson:

@@ -6,6 +6,7 @@ The file is a text inside the JSON, so that a client needs no YAML.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -46,6 +47,7 @@ from appliance.servers.sync.apply import AddedServer, StepOutcome, SyncedServer
 from appliance.servers.sync.plan import StepKind, SyncMode, named_values
 from appliance.servers.sync.yaml_list import BadServerList
 from appliance.servers.sync.yaml_nodes import MAX_CHARS
+from appliance.system.threads import run_counted
 
 _HIDDEN = "*****"
 _ACCEPTED = "The pool is empty, and the servers that it had are forgotten"
@@ -215,7 +217,8 @@ def _added_json(one: AddedServer) -> AddedServerJson:
 
 
 async def _get_status(deps: ServerDeps, call: Call[NoFields]) -> PoolStatusJson:
-    return status_json(await servers.read_status(deps), await maintenance_of(deps))
+    status, windows = await servers.read_status(deps), await maintenance_of(deps)
+    return await run_counted(len(status.servers), partial(status_json, status, windows))
 
 
 async def _poll(deps: ServerDeps, call: Call[PollRequest]) -> list[PollJson]:
@@ -225,7 +228,7 @@ async def _poll(deps: ServerDeps, call: Call[PollRequest]) -> list[PollJson]:
         results = [await _poll_one(deps, one, request.what) for one in chosen]
     else:
         results = await polling.poll_pool(deps, versions_only=request.what == "versions")
-    return polls_json(results)
+    return await run_counted(len(results), partial(polls_json, results))
 
 
 async def _poll_one(deps: ServerDeps, server: Server, what: str | None) -> polling.PollResult:
@@ -243,11 +246,11 @@ async def _sync_servers(deps: ServerDeps, call: Call[SyncServersRequest]) -> Syn
         )
     except BadServerList as error:
         raise _refuse_file(error) from error
+    steps = await run_counted(
+        len(result.servers), lambda: [_step_json(one) for one in result.servers]
+    )
     return SyncJson(
-        dry_run=request.dry_run,
-        failure=result.failure,
-        notes=list(result.notes),
-        servers=[_step_json(one) for one in result.servers],
+        dry_run=request.dry_run, failure=result.failure, notes=list(result.notes), servers=steps
     )
 
 
@@ -274,7 +277,7 @@ async def _add_servers(deps: ServerDeps, call: Call[AddServersRequest]) -> list[
         added = await server_sync.add_all_servers(deps, call.who, call.read().yaml)
     except BadServerList as error:
         raise _refuse_file(error) from error
-    return [_added_json(one) for one in added]
+    return await run_counted(len(added), lambda: [_added_json(one) for one in added])
 
 
 # --- the table -----------------------------------------------------------------------------------

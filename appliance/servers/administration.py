@@ -23,6 +23,7 @@ from appliance.servers.model import RemovalResult
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.sync.plan import named_values
 from appliance.servers.values import NewServer, check_change, check_id
+from appliance.system.threads import run_counted
 from appliance.usage.debts import with_debts
 
 FIRST_POLL_DEADLINE_S = 5.0
@@ -68,7 +69,11 @@ async def read_status(deps: ServerDeps) -> PoolStatus:
 async def list_servers(deps: ServerDeps) -> tuple[Server, ...]:
     """Return all servers in natural order of their host names: bbb2 before bbb10."""
     servers = await with_debts(deps.usage, await deps.pool.records.list_servers())
-    return tuple(sorted(servers, key=lambda one: (natural_key(host_of(one.url)), one.id)))
+
+    def by_host() -> list[Server]:
+        return sorted(servers, key=lambda one: (natural_key(host_of(one.url)), one.id))
+
+    return tuple(await run_counted(len(servers), by_host))
 
 
 async def find_server(deps: ServerDeps, server_id: str) -> Server:
@@ -86,20 +91,25 @@ async def add_server(
     *,
     new_id: Callable[[], object] = uuid.uuid4,
     registering: bool = False,
+    retired: Sequence[ServerId] | None = None,
 ) -> Server:
     """Add a server, disabled and offline; one that was retired gets its id again.
 
-    `registering`: polls enable it (registration.py).
+    `registering`: polls enable it (registration.py). `retired`: the ids of retired servers with
+    its URL, from a caller that has also seen that no server of the pool has it.
 
     Raises Refused: a value is invalid, or the id or the URL is in the pool already.
     """
-    retired = [one.server.id for one in await find_retired(deps, new.url)]
+    is_new_url = retired is not None
+    if retired is None:
+        retired = [one.server.id for one in await find_retired(deps, new.url)]
     try:
         change = check_change(new.change)
         server_id = _choose_id(deps, new, new_id, retired)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
-    await _refuse_known_url(deps, new.url, server_id)
+    if not is_new_url:
+        await _refuse_known_url(deps, new.url, server_id)
     if not await deps.store.add_server(server_id, change, retired, registering=registering):
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
     deps.log.info("server_added", server=server_id, url=new.url, by=actor)

@@ -10,6 +10,7 @@ from appliance.admin_calls.fields import nested
 from appliance.bbb.endpoint import host_of
 from appliance.model import Server, ServerId
 from appliance.servers.deps import ServerDeps
+from appliance.system.threads import run_counted
 
 
 def server_snapshot(server: Server, **more: Any) -> Snapshot:
@@ -50,7 +51,9 @@ async def _read_one(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[s
 
 async def _read_all(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
     servers = await deps.pool.records.list_servers()
-    return {server.id: server_snapshot(server) for server in servers}
+    return await run_counted(
+        len(servers), lambda: {server.id: server_snapshot(server) for server in servers}
+    )
 
 
 async def _read_emptied(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:

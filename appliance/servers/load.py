@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from appliance.model import ListedMeeting, ServerId
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import ServerId
 from appliance.servers.model import Observation
 
 

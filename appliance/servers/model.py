@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from appliance.model import ListedMeeting, MeetingId, ServerId, ServerState
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import MeetingId, ServerId, ServerState
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,12 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.bbb.meeting_list import MeetingList
 from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
 from appliance.instruments import LastPoll
-from appliance.model import (
-    ListedMeeting,
-    MeetingId,
-    Server,
-    ServerState,
-)
+from appliance.model import MeetingId, Server, ServerState
 from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
 from appliance.servers.duplicate_meetings import log_double, resolve_double
@@ -32,6 +28,7 @@ from appliance.servers.model import (
     PollStart,
 )
 from appliance.servers.store import CHUNK
+from appliance.system.tasks import for_each
 from appliance.usage.observer import PreparedUsage, confirm_usage, prepare_usage
 from appliance.usage.tally import Poll, gap_limit_ms
 
@@ -352,23 +349,20 @@ async def poll_pool(deps: ServerDeps, *, versions_only: bool = False) -> list[Po
     """
     results: dict[str, PollResult] = {}
     down: list[StoreDown] = []
-    limiter = trio.CapacityLimiter(deps.settings.polling.concurrency)
     servers = await deps.pool.records.list_servers(in_background=True)
 
     async def poll(server: Server) -> None:
         try:
-            async with limiter:
-                if versions_only:
-                    results[server.id] = await check_version(deps, server)
-                else:
-                    results[server.id] = await poll_server(deps, server, read_version=True)
+            if versions_only:
+                results[server.id] = await check_version(deps, server)
+            else:
+                results[server.id] = await poll_server(deps, server, read_version=True)
         except StoreDown as error:
             down.append(error)  # raised below: the nursery would wrap it in a group
-            nursery.cancel_scope.cancel()
+            scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        for server in servers:
-            nursery.start_soon(poll, server)
+    with trio.CancelScope() as scope:
+        await for_each(servers, poll, deps.settings.polling.concurrency)
     if down:
         raise down[0]
     return [results[server.id] for server in servers]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.model import (
-    ListedMeeting,
     ListedRecord,
     MeetingId,
     PlacementRules,
@@ -113,6 +113,10 @@ class ServerStore:
     async def watch_pool(self, instance: str, *, lease_ms: int) -> PoolMarks:
         """Renew this appliance's part in polling; return marks of what it may have to read."""
         return PoolMarks(*await self.redis.background.run("watch_pool", instance, lease_ms))
+
+    async def mark_servers(self, server_ids: Sequence[ServerId]) -> list[str]:
+        """Return for each a mark of what other programs may change of it; '': it is gone."""
+        return list(await self.redis.background.run("mark_servers", *server_ids))
 
     async def lease_servers(
         self, instance: str, server_ids: Sequence[ServerId], *, lease_ms: int

@@ -19,6 +19,12 @@ MAX_LENGTH = 512
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 _REFUSED = re.compile(r"[$\\'\"{}]|%[ %]*[+-]?[0-9A-Fa-f]")
 """The last one is decoded by the FreeSWITCH that gets the call."""
+_RUNS = re.compile(
+    r"(?:exec|hook|group_confirm|transfer)[\w-]*\s*=|(?<![\w-])api_[\w-]*\s*=|(?<!\w)loopback/|://",
+    re.IGNORECASE,
+)
+"""Variables of a leg that run an application or a command, an endpoint that does, and file formats
+that do: `[execute_on_answer=system id]`, `loopback/system:id/x/inline`, `shell_stream://id`."""
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._~-]")
 
 
@@ -37,6 +43,11 @@ def check_dial_string(text: str) -> str:
         raise ValueError(
             "the dial string must not hold $, \\, quotes, %XX or braces other than those of "
             + known
+        )
+    if _RUNS.search(text):
+        raise ValueError(
+            "the dial string must not hold what runs programs on the gateway: loopback/, :// or"
+            " variables such as execute_on_answer, api_on_answer, transfer_after_bridge"
         )
     return text
 

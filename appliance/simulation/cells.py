@@ -12,7 +12,8 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from appliance.model import ListedMeeting, PlacementRules
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import PlacementRules
 from appliance.simulation.replay import Run
 from appliance.simulation.rules import ProductRule, open_product_rule
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from appliance.model import ListedMeeting, LoadWeights
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import LoadWeights
 from appliance.simulation.traces import DAY_MS, MINUTE_MS, SECOND_MS, Session, Trace
 
 POLL_MS = 60 * SECOND_MS

@@ -19,8 +19,8 @@ from appliance.tenants.administration import match_tenant
 from appliance.usage.csv_text import DIMENSIONS, PERIODS, parse_by, render_csv
 from appliance.usage.deps import UsageDeps
 from appliance.usage.history import find_busiest_day, list_classes
-from appliance.usage.model import MINUTE_MS, Gap
-from appliance.usage.report import Question, Used, answer
+from appliance.usage.model import MINUTE_MS, Gap, Question
+from appliance.usage.report import Used, answer
 
 _DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?").fullmatch
 _NO_DATABASE = "usage is kept in the database, and DB_DISABLED or RECORDING_DISABLED is set"
@@ -49,8 +49,8 @@ def _read_by(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     given = text(fields, name) or "tenant"
     try:
         return parse_by(given)
-    except ValueError:
-        raise BadRequest(f"{name} must be one of {', '.join(DIMENSIONS)}; not {given!r}") from None
+    except ValueError as error:
+        raise BadRequest(f"{name} {error}") from None
 
 
 _TIME_VALUES = {"type": ["string", "null"]}
@@ -162,6 +162,8 @@ def _period(deps: UsageDeps, request: UsageRequest) -> tuple[datetime, datetime]
         begin = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     if end is None:
         end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    if begin >= end and request.until is None:
+        raise BadRequest("from is in the future")
     if begin >= end:
         raise BadRequest("from must be before to, which is exclusive")
     return begin, end

@@ -34,8 +34,14 @@ def _safe(value: object) -> object:
 
 
 def parse_by(text: str) -> tuple[str, ...]:
-    """Parse what usage is asked by: words of DIMENSIONS with commas. Raises ValueError."""
+    """Parse what usage is asked by: words of DIMENSIONS with commas.
+
+    Raises ValueError: its text says what is wrong.
+    """
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
-    if any(word not in DIMENSIONS for word in found) or len({*found} & {*PERIODS}) > 1:
-        raise ValueError(text)
+    for word in found:
+        if word not in DIMENSIONS:
+            raise ValueError(f"must be one of {', '.join(DIMENSIONS)}; not {word!r}")
+    if len({*found} & {*PERIODS}) > 1:
+        raise ValueError(f"takes one of {', '.join(PERIODS)} at a time")
     return found

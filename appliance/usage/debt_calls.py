@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -63,6 +64,11 @@ class _Owed:
     meeting: str
     ended_ms: int
 
+    def is_meant(self, word: str) -> bool:
+        """Whether a word is its recordID, or its meetingID, which the database may not know yet."""
+        beginning = hashlib.sha1(word.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+        return word in (self.record_id, self.meeting) or self.record_id.startswith(f"{beginning}-")
+
 
 async def _read(deps: UsageDeps, server: str | None) -> list[_Owed]:
     debts = await deps.store.read_debts()
@@ -114,17 +120,13 @@ async def _dismiss(
         raise Refused(RefusalKind.INVALID, _NO_DATABASE)
     owed = await _read(deps, request.server)
     for word in request.recordings:
-        if not any(word in (one.record_id, one.meeting) for one in owed):
+        if not any(one.is_meant(word) for one in owed):
             reason = f"server {request.server} owes no recording of {word}"
             raise Refused(RefusalKind.NOT_FOUND, reason)
-    chosen = [
-        one
-        for one in owed
-        if request.all or one.record_id in request.recordings or one.meeting in request.recordings
-    ]
+    chosen = [one for one in owed if request.all or any(map(one.is_meant, request.recordings))]
     if chosen:
         ids = [one.record_id for one in chosen]
-        await deps.store.dismiss_debts(ServerId(request.server), ids)
+        await deps.store.dismiss_debts(ServerId(request.server), ids, now_ms=deps.now_ms())
         deps.log.info("recordings_dismissed", server=request.server, recordings=ids, by=call.who)
     return DismissedRecordingsJson(await _json(deps, chosen))
 

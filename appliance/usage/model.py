@@ -109,6 +109,9 @@ class ServerUsage(msgspec.Struct, array_like=True):
     unmarked: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     """Recorded runs that have ended, and whose server may still say whether they have recording
     marks: createTime and time of the end, by `late_key`."""
+    stopped: dict[str, UsageRun] = msgspec.field(default_factory=dict)
+    """Runs that polls have closed, by the keys of `closed`: a server that restarts may list no
+    meetings for a moment."""
 
 
 def late_key(id: str, run_ms: int) -> str:
@@ -173,3 +176,16 @@ class EndNote:
     """As in EndedRun."""
     recorded: bool = False
     """Created, or last seen by a poll, with record=true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked."""
+
+    from_ms: int
+    to_ms: int
+    """Exclusive. Both are at full hours, UTC."""
+    by: tuple[str, ...] = ("tenant",)
+    """Of csv_text.DIMENSIONS."""
+    tenant: str | None = None
+    """Id; None: all."""

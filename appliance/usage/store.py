@@ -166,9 +166,11 @@ class UsageStore:
         """Change what servers owe, as `Finished.debts` does."""
         await self.redis.run("change_debts", _encode(changes).decode())
 
-    async def dismiss_debts(self, server_id: ServerId, internal_ids: Sequence[str]) -> None:
+    async def dismiss_debts(
+        self, server_id: ServerId, internal_ids: Sequence[str], *, now_ms: int
+    ) -> None:
         """Forget recordings that a server owes; read_settled brings it to the database."""
-        await self.redis.run("dismiss_debts", server_id, *internal_ids)
+        await self.redis.run("dismiss_debts", server_id, now_ms, *internal_ids)
 
     async def read_settled(self) -> list[str]:
         """Return the runs that turned out to owe nothing: JSON of server and internal id."""

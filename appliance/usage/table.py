@@ -203,9 +203,9 @@ class UsageTable:
         async def work(connection: Connection) -> None:
             if runs:
                 await connection.execute(_ADD_PAIRS, _pairs(runs.values()))
-                await connection.execute(_ADD_RUNS, _dump(list(runs.values())))
+                await connection.execute(_ADD_RUNS, dump_rows(list(runs.values())))
             if rows:
-                await connection.execute(_ADD_GAPS, _dump(rows))
+                await connection.execute(_ADD_GAPS, dump_rows(rows))
 
         await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
 
@@ -227,7 +227,7 @@ class UsageTable:
             for one in minutes
             for tenant, sums in one.tenants.items()
         }
-        document = _dump(list(rows.values()))
+        document = dump_rows(list(rows.values()))
 
         async def work(connection: Connection) -> None:
             await connection.execute(_ADD_PAIRS, _pairs(rows.values()))
@@ -352,9 +352,15 @@ def _of(kind: type[Any], entries: Sequence[Any]) -> list[Any]:
 
 def _pairs(rows: Any) -> str:
     pairs = {(row["tenant"], row["server"]) for row in rows}
-    return _dump([{"tenant": tenant, "server": server} for tenant, server in sorted(pairs)])
+    return dump_rows([{"tenant": tenant, "server": server} for tenant, server in sorted(pairs)])
 
 
-def _dump(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return JSON that PostgreSQL takes: texts cannot hold NUL there."""
-    return json.dumps(rows).replace("\\u0000", "")
+def dump_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return JSON that PostgreSQL takes: its texts hold no NUL, and no half of a surrogate pair."""
+    return json.dumps([{name: _clean(value) for name, value in row.items()} for row in rows])
+
+
+def _clean(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "").encode("utf-8", "replace").decode()

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from appliance.model import ListedMeeting, ListedRecord
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import ListedRecord
 from appliance.tenants.scoped_id import front_end_id
 from appliance.usage.model import (
     MINUTE_MS,
@@ -33,6 +34,8 @@ from appliance.usage.model import (
 SHORTEST_GAP_MS = 5 * MINUTE_MS
 """A restart, or a few failed polls, make no gap."""
 GAP_INTERVALS = 3
+MAX_TEXT = 256
+"""Characters of a text that front-ends choose and nothing limits: an index takes no long ones."""
 LATE_REPORT_MS = 30 * MINUTE_MS
 """How long after a poll has noticed an end it may still be reported."""
 
@@ -62,6 +65,8 @@ def gap_limit_ms(poll_interval_s: float) -> int:
 
 def observe(state: ServerUsage, poll: Poll) -> Finished:
     """Add a poll to the state of its server."""
+    if state.polled_ms - poll.at_ms > poll.gap_limit_ms:  # the clock was set back
+        state.polled_ms = poll.at_ms
     before_ms, now_ms = state.polled_ms, max(poll.at_ms, state.polled_ms)
     is_gap = bool(before_ms) and now_ms - before_ms > poll.gap_limit_ms
     finished = Finished([], [])
@@ -77,12 +82,13 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
         if key in ended:
             still_listed.append(key)
             continue
-        run = known.get(key)
+        run = known.get(key) or _resume(state, key, before_ms)
         if run is None:
             run = known[key] = _begin(meeting, poll, before_ms, now_ms, is_gap)
             lived_through = lived_through or (is_gap and run.gap_ms > 0)
             since_ms = now_ms if run.gap_ms else run.began_ms
         else:
+            known[key] = run
             _find_again(run, finished)
             run.gap_ms += now_ms - before_ms if is_gap else 0
             since_ms = now_ms if is_gap else before_ms
@@ -94,6 +100,7 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
         run = known.pop(key)
         if not run.lost:
             _close(state, finished, _end_unlisted(state, poll, run, now_ms, is_gap))
+            run.lost, state.stopped[key] = True, run
         state.closed[key] = now_ms
     _forget_reported(state, now_ms - LATE_REPORT_MS)
     if lived_through:
@@ -102,6 +109,15 @@ def observe(state: ServerUsage, poll: Poll) -> Finished:
     _raise_peaks(state.minutes, now_ms // MINUTE_MS, tenant_totals(state.runs))
     _take_minutes(state, poll.server, now_ms // MINUTE_MS, finished)
     return finished
+
+
+def _resume(state: ServerUsage, key: str, before_ms: int) -> UsageRun | None:
+    """Return a run that a poll has closed, as its server has not listed it for a moment."""
+    closed_ms = state.closed.pop(key, before_ms)
+    run = state.stopped.pop(key, None)
+    if run is not None:
+        run.gap_ms += before_ms - closed_ms
+    return run
 
 
 def _find_again(run: UsageRun, finished: Finished) -> None:
@@ -113,6 +129,7 @@ def _find_again(run: UsageRun, finished: Finished) -> None:
 def _forget_reported(state: ServerUsage, before_ms: int) -> None:
     """Forget the runs whose end will not be reported any more."""
     state.closed = {key: ms for key, ms in state.closed.items() if ms >= before_ms}
+    state.stopped = {key: run for key, run in state.stopped.items() if key in state.closed}
     unmarked = state.unmarked.items()
     state.unmarked = {key: run for key, run in unmarked if run[1] >= before_ms}
 
@@ -202,11 +219,11 @@ def _begin(
         began_ms=began_ms,
         meeting_id=front_end_id(meeting.id, tenant or None, meeting.original_id),
         tenant=tenant,
-        name=meeting.name if poll.keep_names else "",
+        name=meeting.name[:MAX_TEXT] if poll.keep_names else "",
         tag=poll.tag,
-        origin=meeting.origin or meeting.origin_server,
-        origin_server=meeting.origin_server,
-        breakout_of=meeting.parent_id or ("?" if meeting.is_breakout else ""),
+        origin=(meeting.origin or meeting.origin_server)[:MAX_TEXT],
+        origin_server=meeting.origin_server[:MAX_TEXT],
+        breakout_of=meeting.parent_id[:MAX_TEXT] or ("?" if meeting.is_breakout else ""),
         moved_from=record.moved_from if record is not None else "",
         recorded=meeting.recorded,
         gap_ms=unseen_ms if unseen_ms > poll.gap_limit_ms else 0,

@@ -72,6 +72,8 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
 
 async def write_waiting(deps: UsageDeps) -> None:
     """Write what waits in Redis. Raises StoreDown, DatabaseDown."""
+    # Read first: the runs that they are about wait now, or are written.
+    settled = await deps.store.read_settled()
     for name in (RUNS, MINUTES):
         while (waiting := await deps.store.read_waiting(name, BATCH)).texts:
             if name == RUNS:
@@ -79,7 +81,7 @@ async def write_waiting(deps: UsageDeps) -> None:
             else:
                 await _write(deps, deps.table.add_minutes, waiting.minutes())
             await deps.store.drop(waiting)
-    if settled := await deps.store.read_settled():
+    if settled:
         await deps.table.forgive([(server, id) for server, id in map(json.loads, settled)])
         await deps.store.drop_settled(settled)
     dropped = await deps.store.read_dropped()

@@ -31,6 +31,7 @@ from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.objects import RecordingObjects
 from appliance.recordings.objects.work import ObjectWork
+from appliance.recordings.objects.worker import ObjectWorker
 from appliance.recordings.playback.from_bucket import ObjectPlayback
 from appliance.recordings.playback.served_files import ServedFiles
 from appliance.recordings.playback.tokens import PlaybackTokens
@@ -65,6 +66,7 @@ def make_recording_deps(
     files: Storage = RecordingFiles(settings.recordings)
     objects = None if database is None else _open_objects(settings, metrics)
     if objects is not None:
+        objects.worker = ObjectWorker(log, count_faults(metrics))
         files = MixedStorage(objects, RecordingFiles(settings.recordings))
     return RecordingDeps(
         settings=settings,

@@ -1,15 +1,12 @@
-"""What a large pool costs with one appliance and with two: idle, and for each call."""
+"""What a large pool costs while it is idle; creates beside joins and polls."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from benchmarks.large.beside import Calls
 from benchmarks.large.pools import POLL_INTERVAL_S, LargePool, run_large_pool
 from benchmarks.large.scenario import Figure, Setting, scenario
 from benchmarks.poll_pool import PollPool
@@ -18,9 +15,6 @@ from benchmarks.process_figures import cpu_s
 SERVERS, QUICK_SERVERS = 2_000, 20
 MEETINGS_EACH, ATTENDEES = 5, 20
 CYCLES = 2
-RATE_PER_S = 600.0
-CALLS = ("isMeetingRunning", "getMeetingInfo", "join", "create")
-"""Each a quarter of the rate."""
 
 
 @scenario("idle", "2,000 servers, 10,000 meetings, 200,000 users, polled every 60 s")
@@ -38,24 +32,6 @@ def measure_idle(setting: Setting) -> Iterator[Figure]:
         yield Figure("wrong answers", float(calls.errors), "", 0.0)
 
 
-@scenario("two", "two appliances on one Redis, 2,000 servers, 600 calls/s in all")
-def measure_two(setting: Setting) -> Iterator[Figure]:
-    """Yield what one and two appliances take, idle and for each call, with Redis."""
-    servers = setting.sized(SERVERS, QUICK_SERVERS)
-    with run_large_pool(setting, servers, MEETINGS_EACH, ATTENDEES) as first:
-        alone = _idle(setting, first.pool, [first])
-        one = _busy(setting, [first])
-        with _beside(setting, first) as second:
-            both = [first, second]
-            shared = _idle(setting, first.pool, both)
-            two = _busy(setting, both)
-    yield Figure("idle, one appliance and Redis", sum(alone), "% of a core")
-    yield Figure("idle, two and Redis", sum(shared), "% of a core")
-    yield Figure("CPU per call, one appliance and Redis", one, "ms")
-    yield Figure("CPU per call, two and Redis", two, "ms")
-    yield Figure("CPU per call, ratio", two / one, "", 1.1)
-
-
 @scenario("creates", "create at 100/s beside 50 joins/s, 100 servers under poll")
 def measure_creates(setting: Setting) -> Iterator[Figure]:
     """Yield the latency of the creates."""
@@ -70,16 +46,6 @@ def measure_creates(setting: Setting) -> Iterator[Figure]:
         yield Figure("wrong answers", float(made.errors), "", 0.0)
 
 
-@contextlib.contextmanager
-def _beside(setting: Setting, first: LargePool) -> Iterator[LargePool]:
-    """Run a second appliance on the stores of the first."""
-    directory = setting.directory / "second"
-    directory.mkdir()
-    pool: PollPool = replace(first.pool, directory=Path(directory))
-    with pool.appliance(POLL_INTERVAL_S) as appliance:
-        yield replace(first, pool=pool, appliance=appliance)
-
-
 def _idle(setting: Setting, pool: PollPool, appliances: Sequence[LargePool]) -> tuple[float, float]:
     """Return the CPU time of appliances and Redis without calls, in percent of a core."""
     time.sleep(5.0 if setting.quick else POLL_INTERVAL_S)  # until each server has its random phase
@@ -89,33 +55,6 @@ def _idle(setting: Setting, pool: PollPool, appliances: Sequence[LargePool]) -> 
         late - early for early, late in zip(before, _clocks(pool, appliances), strict=True)
     )
     return own / took_s * 100, store / took_s * 100
-
-
-def _busy(setting: Setting, appliances: Sequence[LargePool]) -> float:
-    """Return the CPU time of appliances and Redis for each call, in ms."""
-    seconds = setting.window_s
-    rate = RATE_PER_S / len(CALLS) / len(appliances)
-    sources = [
-        replace(one.source, call=call, rate_per_s=rate, label=f"{len(appliances)}-{number}")
-        for number, one in enumerate(appliances)
-        for call in CALLS
-    ]
-    found: list[Calls] = []
-    before = _clocks(appliances[0].pool, appliances)
-    threads = [
-        threading.Thread(target=lambda one=one: found.append(one.measure(seconds)))
-        for one in sources
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    after = _clocks(appliances[0].pool, appliances)
-    assert len(found) == len(sources)
-    assert not any(calls.errors for calls in found), found
-    warm_up_s = min(1.0, seconds / 4)  # its calls are calls, too
-    count = sum(calls.per_s for calls in found) * (seconds + warm_up_s)
-    return (after[0] + after[1] - before[0] - before[1]) * 1000 / count
 
 
 def _clocks(pool: PollPool, appliances: Sequence[LargePool]) -> tuple[float, float, float]:

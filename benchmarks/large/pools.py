@@ -22,6 +22,10 @@ PAUSE_METRIC = "scalelite_loop_pause_max_seconds"
 PAUSE_WINDOW_S = 75.0
 """The metric is the maximum of a minute, and of up to a tenth of that more."""
 PAUSE_LIMIT_MS = 20.0
+QUIET_PAUSE_MS = 10.0
+MEMORY_S = 60.0
+"""How long memory may take to be given back."""
+MEMORY_RATIO = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +58,47 @@ class LargePool:
 
     def scrape(self) -> bytes:
         """Return /metrics."""
-        url = self.appliance.wait_event("ready")["metrics"][0]
-        with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
-            text: bytes = answer.read()
-        return text
+        return scrape(self.appliance)
 
     def settle(self) -> None:
-        """Wait until the longest pause is one of a quiet appliance."""
-        if not self.quick:
-            time.sleep(PAUSE_WINDOW_S)
+        """Wait until the longest pause is one of a quiet appliance, if it becomes so."""
+        deadline_s = time.monotonic() + (0 if self.quick else PAUSE_WINDOW_S)
+        while time.monotonic() < deadline_s and (pause_ms(self.appliance) or 0.0) > QUIET_PAUSE_MS:
+            time.sleep(1.0)
 
-    def pause(self, what: str, limit_ms: float | None = PAUSE_LIMIT_MS) -> Iterator[Figure]:
+    def pause(self, what: str) -> Iterator[Figure]:
         """Yield the longest pause of the event loop in the last minute, if there is the metric."""
-        found = re.search(rf"^{PAUSE_METRIC} (\S+)", self.scrape().decode(), re.MULTILINE)
-        if found is not None:
-            title = f"longest pause of the event loop, {what}"
-            yield Figure(title, float(found[1]) * 1000, "ms", limit_ms)
+        return pause(self.appliance, what)
+
+    def memory_after(self, before_mb: float) -> Iterator[Figure]:
+        """Yield how much memory is left of what was used, in relation to that before."""
+        deadline_s = time.monotonic() + (5.0 if self.quick else MEMORY_S)
+        while (after_mb := self.rss_mb()) > MEMORY_RATIO * before_mb:
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(0.5)
+        yield Figure("memory within 60 s after, ratio", after_mb / before_mb, "", MEMORY_RATIO)
+
+
+def scrape(appliance: ApplianceProcess) -> bytes:
+    """Return /metrics of an appliance with METRICS_BIND."""
+    url = appliance.wait_event("ready")["metrics"][0]
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
+        text: bytes = answer.read()
+    return text
+
+
+def pause(appliance: ApplianceProcess, what: str) -> Iterator[Figure]:
+    """Yield the longest pause of the event loop in the last minute, if there is the metric."""
+    found_ms = pause_ms(appliance)
+    if found_ms is not None:
+        yield Figure(f"longest pause of the event loop, {what}", found_ms, "ms", PAUSE_LIMIT_MS)
+
+
+def pause_ms(appliance: ApplianceProcess) -> float | None:
+    """Return the longest pause of the event loop in the last minute; None: no such metric."""
+    found = re.search(rf"^{PAUSE_METRIC} (\S+)", scrape(appliance).decode(), re.MULTILINE)
+    return None if found is None else float(found[1]) * 1000
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.bbb.meeting_list import MeetingList, MeetingListReader
 from appliance.bbb.xml import (
     MalformedAnswer,
@@ -17,7 +18,6 @@ from appliance.bbb.xml import (
     render_error,
     render_meetings,
 )
-from appliance.model import ListedMeeting
 from appliance.tenants.view import show_list
 
 DATA = Path(__file__).parents[1] / "data" / "bbb-responses"

@@ -56,6 +56,12 @@ def test_server_is_judged(
     assert bool(finding.advice) == (level is not Level.OK)
 
 
+def test_advice_can_be_typed_whatever_a_server_is_called() -> None:
+    server = replace(SERVER, id=ServerId("a b;id"), url="https://a/$(id)")
+    advice = judge_server(server, replace(FACTS, failure="refused")).advice
+    assert advice == "repair it (`curl -i 'https://a/$(id)'`), or `ctl servers panic 'a b;id'`"
+
+
 def test_server_under_maintenance_may_be_silent() -> None:
     server = replace(SERVER, state=ServerState.DISABLED)
 

@@ -16,10 +16,11 @@ from urllib.parse import urlencode
 import trio
 
 from appliance.admin_calls.actors import Role
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.console.core import Console
 from appliance.console.routes import make_console
 from appliance.features import Features
-from appliance.model import ListedMeeting, ServerChange, ServerId, ServerState, TenantId
+from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.public.app import PublicApp
 from appliance.servers.load import make_observation
 from appliance.settings import Bind

@@ -31,7 +31,7 @@ from tests.doubles.s3 import s3_settings
 FORMATS = {"video": {"video.webm": b"v" * 5000}}
 """One format: each more adds ten steps."""
 MAX_STEPS = 60
-_BUCKET = ("put", "upload", "copy", "delete", "abort_uploads")
+_BUCKET = ("put", "upload", "copy", "download", "delete", "abort_uploads")
 _JOURNAL = (
     *("begin", "note", "note_uploads", "write_recording", "finish", "complete_uploads"),
     *("lock_objects", "forget_uploads"),

@@ -28,6 +28,7 @@ class PoolStore(PoolRecords, ServerStore, MeetingStore):
 
     def __init__(self, redis: RedisStores, rules: PlacementRules) -> None:
         object.__setattr__(self, "redis", redis)
+        object.__setattr__(self, "_parsed", {})
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "registry", RegistrySettings())
 

@@ -16,6 +16,8 @@ from appliance.recordings.recording import PlaybackFormat, Recording, Thumbnail
 from appliance.recordings.store import RecordingStore
 
 READY_S = 40.0
+FILL_LIMIT_S = 1800.0
+"""For `fill_statements` of a million."""
 START_MS = 1_700_000_000_000
 
 

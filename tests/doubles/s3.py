@@ -6,13 +6,14 @@ The fixture `s3` (s3_fixtures.py) starts one per session; every test makes a buc
 from __future__ import annotations
 
 import base64
+import json
 import os
 import subprocess
 import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from appliance.recordings.objects.bucket import Bucket
 from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.objects.worker import ObjectWorker
 from appliance.settings.model import S3Settings
 from tests.doubles.ports import free_port
 from tests.doubles.settings import settings_of
@@ -86,12 +88,14 @@ def s3_settings(url: str, bucket: str, **more: str) -> S3Settings:
     return replace(settings_of(**{**variables, "S3_RECORDING": "false"}).s3, enabled=True)
 
 
-def open_objects(url: str, bucket: str, **more: str) -> RecordingObjects:
+def open_objects(
+    url: str, bucket: str, worker: ObjectWorker | None = None, **more: str
+) -> RecordingObjects:
     """Return the objects of recordings in a bucket."""
     settings = s3_settings(url, bucket, **more)
     made = copy(_shared_bucket(url))  # its clients take a while to be made
-    made.name = bucket
-    return RecordingObjects(made, ObjectKeys(settings.prefix))
+    made.name, made.settings = bucket, settings
+    return RecordingObjects(made, ObjectKeys(settings.prefix), worker)
 
 
 @cache
@@ -105,6 +109,43 @@ def serve_s3() -> Iterator[S3Server]:
     if _OTHER:
         yield S3Server(_OTHER[0])
         return
+    with _serve_moto() as url:
+        yield S3Server(url)
+
+
+@contextmanager
+def serve_guarded_s3(
+    rights: Mapping[str, Sequence[str]],
+) -> Iterator[tuple[str, str, dict[str, tuple[str, str]]]]:
+    """Run a server of moto's that checks signatures and rights.
+
+    rights: the actions that a key may do, by a name for the key. Gives the URL, a bucket, and the
+    id and the secret of each key. Source: moto documentation, "IAM-like access control".
+    """
+    import boto3
+
+    with _serve_moto() as url:
+        bucket = S3Server(url).make_bucket()
+        session = boto3.session.Session(KEY_ID, KEY, region_name="us-east-1")
+        iam: Any = session.client("iam", endpoint_url=url)
+        keys = {}
+        for name, actions in rights.items():
+            iam.create_user(UserName=name)
+            resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+            allowed = {"Effect": "Allow", "Action": list(actions), "Resource": resources}
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+            if actions:
+                iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+            keys[name] = key["AccessKeyId"], key["SecretAccessKey"]
+        headers = {"Content-Type": "text/plain"}
+        guard = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", headers)
+        urllib.request.urlopen(guard, timeout=20).close()
+        yield url, bucket, keys
+
+
+@contextmanager
+def _serve_moto() -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environ = {"PATH": os.environ["PATH"], "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(64 << 20)}
@@ -114,7 +155,7 @@ def serve_s3() -> Iterator[S3Server]:
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(process, f"{url}/moto-api/")
-        yield S3Server(url)
+        yield url
     finally:
         process.kill()
         process.wait()

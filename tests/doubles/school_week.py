@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from appliance.model import ListedMeeting, ListedRecord, ServerId
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import ListedRecord, ServerId
 from appliance.simulation.traces import DAY_MS, HOUR_MS, Session, timetable
 from appliance.usage.deps import UsageDeps
 from appliance.usage.model import EndNote

@@ -13,9 +13,9 @@ from typing import Any
 
 import trio
 
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.model import (
     NO_NOTES,
-    ListedMeeting,
     Meeting,
     MeetingId,
     Placement,

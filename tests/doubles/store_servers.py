@@ -101,11 +101,16 @@ class PostgresServer:
 
 
 def run_sql(
-    socket_dir: Path, statements: str, database: str = "scalelite", *, port: int = 5432
+    socket_dir: Path,
+    statements: str,
+    database: str = "scalelite",
+    *,
+    port: int = 5432,
+    limit_s: float = 30.0,
 ) -> str:
     """Run statements in psql and return its unaligned output, a line per row.
 
-    Raises AssertionError: psql's error text.
+    Raises AssertionError: psql's error text; TimeoutExpired.
     """
     psql = (
         shutil.which("psql") or Path(find_postgres(Path("/nonexistent")).postgres).parent / "psql"
@@ -127,7 +132,7 @@ def run_sql(
         input=statements,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=limit_s,
         check=False,
     )
     assert done.returncode == 0, done.stderr

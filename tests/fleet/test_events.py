@@ -104,7 +104,7 @@ def test_plan_says_what_is_to_be_done_and_why() -> None:
     ]
     (drain,) = plan_actions(idle, few, SETTINGS)
     assert (drain.action, drain.server) == ("drain", "a")
-    assert "2 take meetings" in drain.reason
+    assert "2 servers take meetings" in drain.reason
     assert "400 users in the next hour" in explain(busy, SETTINGS)
     assert "at least 1 (POOL_MIN_SERVERS)" in explain(idle, SETTINGS)
     limited = replace(SETTINGS, max_servers=2)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.meetings.admin_calls import meeting_json, server_meetings_json
 from appliance.meetings.administration import ServerMeetings
-from appliance.model import ListedMeeting, Meeting, MeetingId, Server, ServerId
+from appliance.model import Meeting, MeetingId, Server, ServerId
 
 SERVER = Server(ServerId("one"), "https://bbb1.example.com/bigbluebutton/api", "s3cr3t")
 

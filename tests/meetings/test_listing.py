@@ -232,6 +232,38 @@ async def test_get_meetings_asks_all_servers_at_once(
             nursery.cancel_scope.cancel()
 
 
+class Begun(trio.abc.Instrument):
+    """Counts the requests to servers that begin between two moments at which other tasks run."""
+
+    def __init__(self) -> None:
+        self.counts = [0]
+
+    def before_io_wait(self, timeout: float) -> None:
+        """Begin to count anew."""
+        self.counts.append(0)
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        """Count a request."""
+        self.counts[-1] += "ask_one" in task.name
+
+
+async def test_get_meetings_begins_few_requests_before_other_tasks_run(pool: LivePool) -> None:
+    pool.servers[0].create_meeting("room")
+    await pool.poll("bbb-1")
+    fields = await pool.redis("HGETALL", "server:bbb-1")
+    for number in range(60):
+        await pool.redis("HSET", f"server:copy-{number}", *fields)
+        await pool.redis("SADD", "servers", f"copy-{number}")
+    trio.lowlevel.add_instrument(begun := Begun())
+
+    found = await listed(pool)
+
+    trio.lowlevel.remove_instrument(begun)
+    assert set(found) == {"room"}
+    assert sum(begun.counts) == 61
+    assert max(begun.counts) <= 8
+
+
 async def test_get_meetings_merges_long_lists_too(pool: LivePool) -> None:
     for bbb in pool.servers:
         names = [f"{bbb.server_id} {number}" for number in range(80)]

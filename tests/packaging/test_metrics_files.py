@@ -89,3 +89,10 @@ def test_document_describes_each_metric() -> None:
     described = set(re.findall(r"`(scalelite_[a-z0-9_]+)`", DOCUMENT.read_text()))
 
     assert described == {name for name in families() if name.startswith("scalelite_")}
+
+
+def test_tenants_dashboard_shows_each_metric_of_tenants() -> None:
+    (path,) = [path for path in DASHBOARDS if "tenants" in path.stem]
+    shown = set(NAME.findall(" ".join(expressions(json.loads(path.read_text())))))
+
+    assert {name for name in families() if name.startswith("scalelite_tenant_")} <= shown

@@ -222,6 +222,11 @@ async def test_poll_pushes_the_expiry_on(pool: StorePool) -> None:
     for key in ("meeting", "appliance:meeting"):
         assert await pool.redis("TTL", f"{key}:seen") > 86_000
         assert await pool.redis("TTL", f"{key}:missed") <= 100
+        await pool.redis("EXPIRE", f"{key}:seen", 100)
+    pool.now_ms += 60 * MINUTE_MS
+    await pool.poll(one, {"seen": 1})
+    for key in ("meeting", "appliance:meeting"):
+        assert await pool.redis("TTL", f"{key}:seen") > 86_000
 
 
 async def test_poll_does_not_adopt_what_others_placed(pool: StorePool) -> None:

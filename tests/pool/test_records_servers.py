@@ -46,6 +46,24 @@ async def test_added_server_is_disabled_and_offline(pool: StorePool) -> None:
     }
 
 
+async def test_server_is_parsed_again_only_when_it_has_changed(pool: StorePool) -> None:
+    for number in range(3):
+        await pool.add(f"s{number}", load=number)
+    before = await pool.store.list_servers(in_background=True)
+
+    assert await pool.store.set_server_state(before[1].id, ServerState.CORDONED)
+    after = await pool.store.list_servers(in_background=True)
+
+    assert [old is new for old, new in zip(before, after, strict=True)] == [True, False, True]
+    assert after[1] == replace(before[1], state=ServerState.CORDONED)
+
+    now_ms = pool.now_ms
+    assert (await pool.store.remove_server(before[0].id, force=True, now_ms=now_ms)).done
+    assert await pool.store.list_servers(in_background=True) == after[1:]
+    await pool.add("s0", load=7)
+    assert (await pool.store.find_server(before[0].id) or before[0]).load == 7
+
+
 async def test_add_refuses_an_id_that_is_taken(pool: StorePool) -> None:
     assert await pool.store.add_server(A, CHANGE)
     assert not await pool.store.add_server(A, ServerChange(url="https://other"))

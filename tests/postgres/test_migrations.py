@@ -31,6 +31,8 @@ ALL = [
     "0010_object_storage",
     "0011_audit",
     "0012_recordings_owed",
+    "0013_usage_report",
+    "0014_recording_pages",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 VERSIONS = "SELECT version FROM public.schema_migrations ORDER BY 1"
@@ -84,7 +86,7 @@ async def test_migrate_does_not_change_a_scalelite(
     assert [postgres_server.sql(query, database) for query in queries] == before
     assert schema_of(lambda sql: postgres_server.sql(sql, database)) == schema
     made = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'appliance_%'"
-    assert postgres_server.sql(made, database) == "4"
+    assert postgres_server.sql(made, database) == "5"
 
 
 async def test_migrate_adds_missing_tables_but_records_no_migration_of_rails(
@@ -144,7 +146,7 @@ async def test_migrate_rebuilds_an_index_that_a_failed_build_left_invalid(
     postgres_server.sql(SCALELITE_DUMP.read_text(), database)
     with pytest.raises(AssertionError, match="could not create unique index"):
         postgres_server.sql(
-            "CREATE UNIQUE INDEX CONCURRENTLY appliance_recordings_on_starttime"
+            "CREATE UNIQUE INDEX CONCURRENTLY appliance_recordings_on_record_id_prefix"
             " ON recordings (participants)",
             database,
         )
@@ -152,8 +154,8 @@ async def test_migrate_rebuilds_an_index_that_a_failed_build_left_invalid(
     async with asyncio_side():
         assert await migrate(database_url) == ALL
     assert postgres_server.sql(INVALID, database) == "0"
-    definition = "SELECT pg_get_indexdef('appliance_recordings_on_starttime'::regclass)"
-    assert "starttime DESC" in postgres_server.sql(definition, database)
+    definition = "SELECT pg_get_indexdef('appliance_recordings_on_record_id_prefix'::regclass)"
+    assert "text_pattern_ops" in postgres_server.sql(definition, database)
 
 
 async def test_migrate_leaves_no_trace_of_a_migration_that_fails(
@@ -189,6 +191,21 @@ async def test_migrate_raises_down_without_a_server(tmp_path: Path) -> None:
             await migrate(f"postgresql://scalelite@/scalelite?host={tmp_path}")
 
 
-def test_index_statements_refuses_other_statements() -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE recordings SET published = true",
+        "CREATE INDEX some ON public.recordings (state)",
+        "DROP INDEX CONCURRENTLY IF EXISTS public.one, public.other",
+    ],
+)
+def test_index_statements_refuses_other_statements(statement: str) -> None:
     with pytest.raises(ValueError, match="not a concurrent index"):
-        index_statements("-- why\nUPDATE recordings SET published = true;")
+        index_statements(f"-- why\n{statement};")
+
+
+def test_index_statements_names_what_is_built_and_dropped() -> None:
+    create = "CREATE INDEX CONCURRENTLY IF NOT EXISTS new ON public.recordings (state)"
+    drop = "DROP INDEX CONCURRENTLY IF EXISTS public.old"
+    found = [("public", "new", create), ("public", "old", drop)]
+    assert index_statements(f"{create};\n-- then\n{drop};") == found

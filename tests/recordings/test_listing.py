@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 
 from appliance.postgres.database import Database
-from appliance.recordings import listing, rows
+from appliance.recordings import listing, recent_listings, rows
 from appliance.recordings.filter import RecordingFilter
 from appliance.recordings.listing import Plan, plan_listing
 from appliance.recordings.store import RecordingStore
-from tests.doubles.recordings import fill, open_recordings
+from tests.doubles.recordings import add, fill, make_recording, open_recordings
 
 ALL = (("bbb-origin", "greenlight"),)
 COUNT = 600
@@ -28,7 +28,8 @@ async def filled(
         monkeypatch.setattr(module, "FEW", 20)
     monkeypatch.setattr(listing, "_EXACT", 100)
     monkeypatch.setattr(listing, "_NEWEST", 50)
-    monkeypatch.setattr(listing, "_FAR", 20)
+    for module in (rows, recent_listings):
+        monkeypatch.setattr(module, "FAR", 20)
     async with open_recordings(database_url) as (postgres, store):
         await fill(postgres, COUNT)
         await postgres.execute("ANALYZE recordings")
@@ -88,18 +89,61 @@ async def test_pages_of_very_many_follow_each_other(
     assert found == newest(600, 0)
 
 
-async def test_page_far_behind_begins_where_the_one_before_ended(
-    filled: tuple[Database, RecordingStore],
+@pytest.mark.parametrize(
+    ("offset", "found"),
+    [
+        (125, (475, 450)),  # the next page
+        (200, (400, 375)),  # behind it
+        (75, (525, 500)),  # the page before
+        (40, (560, 535)),  # before it
+    ],
+)
+async def test_page_far_behind_is_found_from_one_nearby(
+    filled: tuple[Database, RecordingStore], offset: int, found: tuple[int, int]
 ) -> None:
     postgres, store = filled
     wanted = RecordingFilter(metadata=ALL, limit=25, offset=100, paged=True)
-    after = replace(wanted, offset=125)
-    first, _ = await page(store, wanted)
+    asked = replace(wanted, offset=offset)
+    assert (await page(store, wanted))[0] == newest(500, 475)
+    # Counted off from the newest it would be moved by ten.
     await postgres.execute("UPDATE recordings SET state = 'deleted' WHERE id > 590")
-    assert (await page(store, after))[0] == newest(475, 450)
-    store._places.clear()
-    assert (await page(store, after))[0] == newest(465, 440)
-    assert first == newest(500, 475)
+    assert (await page(store, asked))[0] == newest(*found)
+    store._recent.clear()
+    assert (await page(store, asked))[0] == newest(found[0] - 10, found[1] - 10)
+
+
+async def test_page_before_another_has_those_without_a_start_too(
+    filled: tuple[Database, RecordingStore],
+) -> None:
+    postgres, store = filled
+    await postgres.execute("UPDATE recordings SET starttime = NULL WHERE id <= 30")
+    wanted = RecordingFilter(limit=25, offset=50, paged=True)
+    assert (await page(store, wanted))[0] == newest(580, 555)
+    assert (await page(store, replace(wanted, offset=25)))[0] == newest(5, 0) + newest(600, 580)
+
+
+async def test_very_many_are_counted_once_a_minute_or_after_a_change(
+    filled: tuple[Database, RecordingStore],
+) -> None:
+    postgres, store = filled
+    wanted = RecordingFilter(limit=25, paged=True)
+    few = replace(wanted, metadata=(("course", "course-7"),))
+    estimated = replace(wanted, metadata=ALL)
+    before = [await page(store, one) for one in (wanted, few, estimated)]
+    assert [total for _, total in before][:2] == [COUNT, 10]
+    await postgres.execute(
+        "INSERT INTO recordings (record_id, state, starttime)"
+        " SELECT 'old-' || n, 'published', '2020-01-01' FROM generate_series(1, 600) n"
+    )
+    await postgres.execute(
+        "INSERT INTO metadata (recording_id, key, value)"
+        " SELECT id, 'course', 'course-7' FROM recordings WHERE record_id = 'old-1'"
+    )
+    await postgres.execute("ANALYZE recordings")
+    totals = [(await page(store, one))[1] for one in (wanted, few, estimated)]
+    assert totals == [COUNT, 11, before[2][1]]
+    await add(store, make_recording())
+    assert (await page(store, wanted))[1] == 2 * COUNT + 1
 
 
 async def test_very_many_that_are_all_old_are_found_by_their_metadata(

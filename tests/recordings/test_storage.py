@@ -1,4 +1,4 @@
-"""The contract of every storage: a disk, a bucket, and a bucket beside a disk."""
+"""The contract of every storage: a disk, a bucket (also through a process), both together."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from tests.doubles.s3 import S3Server, open_objects
 
 USERS = TextTrack("de", "Deutsch", "captions", "upload")
 FILES = {"metadata.xml": b"<recording/>", "deep/slide 1.png": b"png", "video.webm": b"v" * 5000}
-PREFIXES = {"bucket": "/a//b/", "mixed": ""}
+PREFIXES = {"bucket": "/a//b/", "worker": "", "mixed": ""}
 
 
-@pytest.fixture(params=["disk", "bucket", "mixed"])
+@pytest.fixture(params=["disk", "bucket", "worker", "mixed"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     disk = RecordingFiles(recording_settings(tmp_path))
     if request.param == "disk":
         return disk
     server: S3Server = request.getfixturevalue("s3")
-    objects = open_objects(server.url, server.make_bucket(), S3_PREFIX=PREFIXES[request.param])
+    worker = None if request.param == "bucket" else request.getfixturevalue("object_worker")
+    prefix = PREFIXES[request.param]
+    objects = open_objects(server.url, server.make_bucket(), worker, S3_PREFIX=prefix)
     return objects if request.param != "mixed" else MixedStorage(objects, disk)
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from appliance.model import ListedMeeting, LoadWeights, PlacementRules, ServerId, ServerState
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import LoadWeights, PlacementRules, ServerId, ServerState
 from appliance.servers.load import Counts, counts, make_observation
 from tests.doubles.store_pool import START_MS as NOW_MS
 from tests.doubles.store_pool import StorePool, open_store_pool
@@ -270,7 +272,11 @@ async def test_meetings_that_redis_need_not_know_count_the_same(
 
 
 def test_tenants_of_meetings_that_redis_need_not_know_are_named() -> None:
-    meetings = [listed("a"), replace(listed("b"), tenant_id="t"), listed("c", is_breakout=True)]
+    meetings = [
+        listed("a"),
+        structs.replace(listed("b"), tenant_id="t"),
+        listed("c", is_breakout=True),
+    ]
     seen = make_observation(
         ServerId("s"), meetings, began_ms=1, now_ms=2, joins_before=0, known={"a"}
     )
@@ -300,3 +306,28 @@ async def test_large_class_goes_to_the_strong_one_of_unequal_servers(
         await pool.poll(strong, [listed("x", participants=40)])  # a load of 21, of none
         assert (await pool.create("small", max_participants=2)).server_id == weak
         assert (await pool.create("large", size_hint=100)).server_id == strong
+
+
+async def test_new_classes_are_spread_by_the_cameras_that_they_may_have(
+    redis_url: str, redis_namespace: str
+) -> None:
+    """The load itself has none of them; a poll that sees cameras, and time, take them away."""
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(CAMERAS)) as pool:
+        a, b = await pool.add("a"), await pool.add("b")
+        await pool.poll(b, [listed("x", participants=40)])  # a load of 42
+        first = await pool.create("new")
+        assert (first.server_id, await pool.load(a)) == (a, 15 + 2)
+        # Half of the users may have a camera: 17 and 7.5 times 4.5 are more than 42.
+        assert (await pool.create("second")).server_id == b
+        await pool.poll(b, [listed("x", participants=40), listed("second", NOW_MS, videos=9)])
+        assert await pool.redis("HGETALL", "appliance:unseen_load") == ["a", "33.75", "b", "3.75"]
+        await pool.poll(a, [listed("new", NOW_MS - BUFFER_MS // 2)])  # half of them are left
+        assert await pool.redis("HGET", "appliance:unseen_load", "a") == "16.875"
+        await pool.poll(a, [listed("new", NOW_MS, videos=9, voice=9)])
+        await pool.poll(b, [listed("x", participants=40), listed("second", OLD_MS, videos=9)])
+        assert await pool.redis("HGETALL", "appliance:unseen_load") == []
+
+        await pool.forget(first)
+        await pool.create("new")  # known: nothing more is expected
+        assert await pool.redis("HGETALL", "appliance:unseen_load") == []
+        await pool.check_layout()

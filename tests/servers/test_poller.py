@@ -380,6 +380,14 @@ async def test_list_is_read_on_a_change_and_what_a_scalelite_changes_is_found(
                 await pool.redis("SADD", name, "bbb-2")
             await soon(lambda: len(at_work.held) == 3, "its new task")
 
+            # It is gone before anything of it was compared.
+            await pool.redis("RENAME", "server:bbb-2", f"{redis_namespace}:away")
+            await soon(lambda: at_work.held == {"bbb-1", "bbb-3"}, "the end of its polls")
+            await pool.redis("RENAME", "away", f"{redis_namespace}:server:bbb-2")
+            for name in ("server_enabled", "servers"):
+                await pool.redis("SADD", name, "bbb-2")
+            await soon(lambda: len(at_work.held) == 3, "its polls")
+
 
 class CountedLists(PoolRecords):
     """Counts how often the whole list of the servers is read."""

@@ -54,6 +54,8 @@ def test_url_is_kept_as_it_was_given(url: str) -> None:
         ("https://bücher.example.com/api", "ASCII"),
         ("https://a b.example.com/api", "blanks"),
         ("https://bbb%31.example.com/api", "host"),
+        ('https://bbb1.example.com/"><script>', "quotation marks"),
+        ("https://bbb1.example.com/{x}", "{ or }"),
         ("https://" + "x" * 2048, "longer"),
     ],
 )

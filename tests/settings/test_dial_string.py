@@ -18,6 +18,7 @@ GOOD = [
     "sofia/external/{pin}@{host}:{port}",
     "sofia/gateway/livekit/{pin}",
     "[sip_h_X-Meeting={meeting}]sofia/external/{pin}@{host}:{port}",
+    "[leg_timeout=9,absolute_codec_string=PCMA]sofia/external/{pin}@{host};transport=tls",
     "sofia/external/{pin}@10.0.0.1|sofia/external/{pin}@{host}",
 ]
 BAD = [
@@ -42,6 +43,15 @@ BAD = [
     "sofia/external/{p{pin}in}@{host}",
     "sofia/external/%24%7Bsystem id%7D@{host}",
     "sofia/external/%{pin}@{host}",
+    "[execute_on_answer=system id]sofia/external/{pin}@{host}",
+    "[leg_timeout=9,nolocal:EXECUTE_ON_MEDIA = system id]sofia/external/{pin}@{host}",
+    "[^^:leg_timeout=9:api_on_answer=system id]sofia/external/{pin}@{host}",
+    "[api_hangup_hook=system id]sofia/external/{pin}@{host}",
+    "[group_confirm_key=exec,group_confirm_file=system id]sofia/external/{pin}@{host}",
+    "[transfer_after_bridge=system:id:inline]sofia/external/{pin}@{host}",
+    "[hold_music=shell_stream://id]sofia/external/{pin}@{host}",
+    "loopback/app=system:id",
+    "sofia/external/{pin}@{host}|Loopback/system:id/x/inline",
     "x" * 513,
     "",
     "  ",

@@ -10,6 +10,7 @@ from appliance.model import LoadWeights, PlacementRules
 from appliance.simulation.replay import Outcome, Run, fair_load, replay
 from appliance.simulation.rules import (
     SIMPLE_RULES,
+    InformedRule,
     OracleRule,
     RoundRobinRule,
     ScaleliteRule,
@@ -48,6 +49,18 @@ async def test_oracle_spreads_by_final_size() -> None:
 
     assert (outcome.peak, outcome.fair, outcome.spread) == (40, 40, 1.0)
     assert outcome.over_users == 0
+
+
+async def test_informed_rule_knows_the_classes_of_the_day_before_and_the_mean_of_new_ones() -> None:
+    """The new class counts as 30, the mean of the others, until more users are there."""
+    sizes = {"large": 50, "new": 40, "small": 10, "other": 25}
+    today = [_session(name, size, START_MS + n) for n, (name, size) in enumerate(sizes.items())]
+    before = [
+        _session(name, size, START_MS - DAY_MS) for name, size in (("large", 50), ("small", 10))
+    ]
+    trace = _trace(*before, *today)
+    # 50 | 30 expected, then 40 expected with the small one, so the other one goes there as well.
+    assert (await replay(trace, InformedRule(trace, 1), 1)).peak == 40 + 10 + 25
 
 
 async def test_round_robin_spreads_by_number() -> None:

@@ -111,6 +111,42 @@ def test_memory_between_blocks_in_use_is_returned_to_the_system(
     assert run_python(code) == ["True", "False"]
 
 
+LEAVE_A_CYCLE = """
+import gc
+import weakref
+import trio
+from appliance.system.process import trim_memory_forever, tune_allocator
+tune_allocator()
+class Holder: pass
+async def main():
+    async with trio.open_nursery() as nursery:
+        gc.disable()
+        nursery.start_soon(lambda: trim_memory_forever(interval_s=0.1))
+        await trio.sleep(0.05)
+        holder = Holder()
+        holder.itself, holder.held = holder, b"x" * 200_000_000
+        if {is_old}:
+            gc.collect()
+        generations = []
+        def note(phase, info):
+            if phase == "start":
+                generations.append(info["generation"])
+        gc.callbacks.append(note)
+        weakref.finalize(holder, nursery.cancel_scope.cancel)
+        del holder
+        await trio.sleep(20)
+    print(generations[-1], len(generations))
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize(("is_old", "found"), [(False, "1 1"), (True, "2 3")])
+def test_all_objects_are_looked_at_only_when_looking_at_new_ones_did_not_help(
+    is_old: bool, found: str
+) -> None:
+    assert run_python(LEAVE_A_CYCLE.format(is_old=is_old)) == found.split()
+
+
 @pytest.mark.parametrize(
     ("file_limit", "wanted", "clients", "outgoing"),
     [

@@ -83,6 +83,8 @@ async def test_usage_is_printed_as_table_and_csv(used: UsedPool) -> None:
         text = (await control.ctl("usage", "--by", "meeting", "--csv")).out
         wrong = await control.ctl("usage", "--by", "week")
         backwards = await control.ctl("usage", "--from", "2026-02-01", "--to", "2026-01-01")
+        future = await control.ctl("usage", "--from", "9000-01")
+        both = await control.ctl("usage", "--by", "day,tenant,hour")
         nothing = await control.ctl("usage", "--to", "2020-01-01")
 
     assert table[0].split() == [
@@ -96,6 +98,9 @@ async def test_usage_is_printed_as_table_and_csv(used: UsedPool) -> None:
     assert rows[1]["peak_users"] == "10"
     assert (wrong.code, backwards.code) == (2, 1)
     assert "from must be before to" in backwards.err
+    assert "'week'" in wrong.err
+    assert (future.code, future.err) == (1, "from is in the future\n")
+    assert "takes one of hour, day, month at a time" in both.err
     assert nothing.out == "Nothing was used in this time.\n"
 
 

@@ -266,6 +266,30 @@ async def test_operators_see_it_and_wait_for_it(used: UsedPool) -> None:
         assert (await control.ctl("servers", "remove", "bbb-1")).code == 0
 
 
+@pytest.mark.parametrize("closed_by", ["note", "poll"])
+async def test_dismissal_stands_when_the_run_is_closed_later(
+    used: UsedPool, closed_by: str
+) -> None:
+    """By the writer two seconds later, or by a poll; the database does not know the meeting yet."""
+    await create(used, "lost")
+    await used.pass_time(1)
+    await report(used, "true")
+    used.pool.bbb("bbb-1").end_meeting("lost", callback=False)
+    assert await owed(used) == (1, 1)
+    async with open_control(used.features) as control:
+        assert (await control.ctl("recordings", "dismiss", "bbb-1", "lost")).code == 0
+        await write_waiting(used.usage)  # the database is told of a run that it does not have
+        if closed_by == "poll":
+            await used.usage.store.drop_ends(1)
+            await used.pass_time(1)
+        for _ in range(2):
+            await tick(used)
+            await restore_debts(used.usage)
+        assert await owed(used) == (0, 0)
+        assert await in_database(used) == 0
+        assert len(await database(used).fetch("SELECT FROM appliance.meeting_runs")) == 1
+
+
 async def test_debt_is_listed_and_dismissed_for_good(used: UsedPool) -> None:
     """By the meeting or the recording; what the database is told later does not bring it back."""
     kept, lost = await create(used, "kept"), await create(used, "lost")

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.model import ListedMeeting, ListedRecord, ServerId
-from appliance.usage.model import MINUTE_MS, EndedRun, EndNote, Finished, Gap, ServerUsage
+from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.model import ListedRecord, ServerId
+from appliance.usage.model import (
+    MINUTE_MS,
+    EndedRun,
+    EndNote,
+    Finished,
+    Gap,
+    ServerUsage,
+    UsageRun,
+)
 from appliance.usage.tally import Poll, close_lost, end_run, gap_limit_ms, observe
 
 START_MS = 1_760_918_400_000
@@ -138,6 +147,41 @@ def test_run_on_a_lost_server_is_written_and_goes_on_if_the_server_comes_back() 
     assert poll(state, 60).entries == []
 
 
+def test_run_that_is_not_listed_for_a_moment_goes_on() -> None:
+    """As its row is written again at its end, which then replaces what was written before."""
+    state = ServerUsage()
+    for minute in (1, 2, 3):
+        poll(state, minute, listed(10, recorded=True))
+    (first,) = poll(state, 4).entries
+    resumed = poll(state, 5, listed(10, recorded=True))
+    poll(state, 6, listed(10, recorded=True))
+    found = poll(state, 7)
+    (second,) = found.entries
+
+    assert isinstance(first, EndedRun)
+    assert isinstance(second, EndedRun)
+    assert resumed.debts == {second.run.internal_id: 0}
+    assert found.debts == {second.run.internal_id: second.ended_ms}
+    # Half a minute in which it was not listed is missing.
+    assert second.run.user_ms == (5 + 10 + 10 + 5 + 10 + 10 + 5) * MINUTE_MS
+    assert second.run.began_ms == first.run.began_ms
+    poll(state, 60)
+    assert (state.closed, state.stopped) == ({}, {})
+
+
+def test_reported_end_of_a_run_that_was_not_listed_for_a_moment_counts_once() -> None:
+    state = ServerUsage()
+    poll(state, 1, listed(10))
+    poll(state, 2)
+    poll(state, 3, listed(10))
+    (ended,) = end_run(state, note(), START_MS + 4 * MINUTE_MS).entries
+
+    assert isinstance(ended, EndedRun)
+    assert (ended.noticed, state.runs, state.stopped) == ("reported", [], {})
+    assert poll(state, 5, listed(10)).entries == []
+    assert state.runs == []
+
+
 def test_breakout_rooms_have_runs_but_do_not_count() -> None:
     state = ServerUsage()
     poll(state, 1, listed(10), listed(5, id="group", is_breakout=True, parent_id="p"))
@@ -163,20 +207,32 @@ def test_poll_with_an_earlier_time_than_the_last_counts_nothing() -> None:
     assert (state.polled_ms, state.runs[0].user_ms) == (START_MS + MINUTE_MS, 5 * MINUTE_MS)
 
 
+def test_clock_that_was_set_back_by_an_hour_does_not_stop_the_count() -> None:
+    state = ServerUsage()
+    poll(state, 60, listed(10, START_MS + 59 * MINUTE_MS))
+    for minute in (1, 2, 3):
+        poll(state, minute, listed(10, START_MS + 59 * MINUTE_MS))
+
+    assert state.polled_ms == START_MS + 3 * MINUTE_MS
+    assert state.runs[0].user_ms == (5 + 20) * MINUTE_MS
+
+
 @pytest.mark.parametrize("gap", [False, True])
 @given(st.lists(st.tuples(st.integers(1, 240), st.integers(0, 50), st.booleans()), max_size=12))
 def test_minutes_add_up_to_the_runs(gap: bool, steps: list[tuple[int, int, bool]]) -> None:
-    state, at, runs, minutes = ServerUsage(), 0.0, [], []
+    state, at, minutes = ServerUsage(), 0.0, []
+    runs: dict[int, UsageRun] = {}
     for seconds, users, present in steps:
         at += seconds / 60 + (30 if gap and not users % 5 else 0)
         found = poll(state, at, *([listed(users, dial_in=users // 2)] if present else []))
-        runs += [one.run for one in found.entries if isinstance(one, EndedRun)]
+        runs |= {id(one.run): one.run for one in found.entries if isinstance(one, EndedRun)}
         minutes += found.minutes
     found = close_lost(state, "bbb")
-    runs += [one.run for one in found.entries if isinstance(one, EndedRun)]
+    runs |= {id(one.run): one.run for one in found.entries if isinstance(one, EndedRun)}
     sums = [sums for one in (*minutes, *found.minutes) for sums in one.tenants.values()]
 
-    # A run that is listed, not listed and listed again is closed twice with the same key.
-    assert sum(one.user_ms for one in sums) == pytest.approx(sum(run.user_ms for run in runs))
-    assert sum(one.dial_in_ms for one in sums) == pytest.approx(sum(run.dial_in_ms for run in runs))
+    # A run that is listed, not listed and listed again is written twice, the first time replaced.
+    last = runs.values()
+    assert sum(one.user_ms for one in sums) == pytest.approx(sum(run.user_ms for run in last))
+    assert sum(one.dial_in_ms for one in sums) == pytest.approx(sum(run.dial_in_ms for run in last))
     assert len({one.minute for one in minutes}) == len(minutes)

@@ -12,7 +12,8 @@ from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
 from appliance.simulation.traces import DAY_MS, HOUR_MS
 from appliance.usage.deps import UsageDeps
-from appliance.usage.report import Question, answer
+from appliance.usage.model import Question
+from appliance.usage.report import answer
 from appliance.usage.store import UsageStore
 from appliance.usage.table import UsageTable
 from appliance.usage.writer import close_unpolled, write_waiting

@@ -1,14 +1,15 @@
 -- Read what is known of servers besides their records. ARGV: server ids.
--- Reply: for each {pending users, whether it has taken part in the pool (1/0), whether a
--- maintenance window has changed its state and will give it back (1/0)}.
+-- Reply: for each server that is not as most are, {its index in ARGV, pending users, whether it has taken part in
+-- the pool (1/0), whether a maintenance window has changed its state and will give it back (1/0)}. Most have no
+-- pending users, have taken part and are not maintained.
 local reply = {}
 for index, id in ipairs(ARGV) do
   -- A server that was only added has no counters: a disabled one is asked for its version alone.
   local polled = call('EXISTS', P .. id) == 1 and call('HEXISTS', A .. 'registering', id) == 0
-  reply[index] = {
-    text(call('HGET', A .. 'load:' .. id, 'pending_users')),
-    polled and 1 or 0,
-    call('HEXISTS', A .. 'maintained', id),
-  }
+  local pending, maintained = number(call('HGET', A .. 'load:' .. id, 'pending_users'), 0),
+    call('HEXISTS', A .. 'maintained', id)
+  if pending > 0 or not polled or maintained == 1 then
+    reply[#reply + 1] = { index, math.floor(pending), polled and 1 or 0, maintained }
+  end
 end
 return reply

@@ -54,6 +54,20 @@ local function worst_case(counts, size)
     voice = known and counts.voice or users / 2 }
 end
 
+-- Cameras, each with a microphone, that a meeting may have of which nothing is known. They are no part of a load,
+-- which is what was seen and reserved, but of the choice: strong servers get most of these meetings, and would
+-- be the fullest if each counted as one of listeners.
+local function unknown_cameras(counts, size)
+  if not q.weights or not size or size[2] then return 0 end
+  return math.min(counts.participants, q.min_user_count) / 2
+end
+
+local function read_unseen()
+  local unseen, stored = {}, q.weights and call('HGETALL', A .. 'unseen_load') or {}
+  for i = 1, #stored, 2 do unseen[stored[i]] = tonumber(stored[i + 1]) end
+  return unseen
+end
+
 local function below_limits(server_id, polled_meetings, polled_users)
   local limits = call('HMGET', A .. 'server:' .. server_id, 'max_meetings', 'max_users')
   local max_meetings, max_users = number(limits[1], nil), number(limits[2], nil)
@@ -116,6 +130,7 @@ end
 -- gets the large classes, and those of which nothing is known.
 local avoided = call('GET', A .. 'avoid:' .. id)
 local forecast_counts, own_load, worst_load -- of this meeting, once it is to be placed
+local unseen = {} -- of servers, what their new meetings may still add (unknown_cameras)
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
 
@@ -142,7 +157,7 @@ local function consider(server_id, load)
   local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
   if shares and exceeds_share(version) then rank = rank + 8 end
   local multiplier = multiplier_of(s[5])
-  if worst_load then load = load + worst_load * multiplier end
+  if worst_load then load = load + worst_load * multiplier + (unseen[server_id] or 0) end
   if rank < best_rank or (rank == best_rank and load < best_load) then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
     best[#best + 1] = { id = server_id, multiplier = multiplier, left = left, version = version }
@@ -248,6 +263,7 @@ local size
 forecast_counts, size = forecast()
 own_load = load_of(q.weights, nil, forecast_counts)
 worst_load = q.weights and load_of(q.weights, nil, worst_case(forecast_counts, size))
+unseen = read_unseen()
 local chosen = choose_server()
 if not chosen then
   if must_wait then return { 'ending', '' } end
@@ -302,6 +318,13 @@ if q.recorded then call('HSET', A .. 'meeting:' .. id, 'recorded', 1) end
 if q.weights then
   call('HSET', A .. 'meeting:' .. id, 'expected_videos', decimal(forecast_counts.videos or 0),
     'expected_voice', decimal(forecast_counts.voice or 0))
+  local cameras = unknown_cameras(forecast_counts, size)
+  local more = unseen_load(q.weights, cameras) * chosen.multiplier
+  if more > 0 then
+    call('HSET', A .. 'meeting:' .. id, 'unknown_cameras', decimal(cameras))
+    call('HINCRBYFLOAT', A .. 'unseen_load', chosen.id, decimal(more))
+    call('EXPIRE', A .. 'unseen_load', UNSEEN_TTL_S)
+  end
 end
 if moved_from ~= '' then call('HSET', A .. 'meeting:' .. id, 'moved_from', moved_from) end
 -- For people whose join fails (meetings/join_failure.py).

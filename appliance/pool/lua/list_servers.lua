@@ -1,10 +1,10 @@
--- Read servers. ARGV: server ids... Reply: a list of those that exist, in this order; see parse_server in
--- pool/records.py.
+-- Read servers. ARGV: server ids... Reply: a list of those that exist, in this order, each one string with a NUL
+-- between its fields, which can be compared as a whole; see parse_server in pool/records.py.
 local reply = {}
 for _, id in ipairs(ARGV) do
   local server = reply_server(id)
   if server then
-    reply[#reply + 1] = server
+    reply[#reply + 1] = table.concat(server, '\0')
   else
     -- Another load balancer may remove the hash and leave the memberships: clean up.
     call('SREM', P .. 'servers', id)

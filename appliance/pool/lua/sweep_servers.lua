@@ -6,6 +6,7 @@ for _, sid in ipairs(call('SMEMBERS', A .. 'servers')) do
     call('DEL', A .. 'server:' .. sid, A .. 'load:' .. sid, A .. 'meetings_of:' .. sid, A .. 'hooks_on:' .. sid,
       A .. 'doubles:' .. sid, A .. 'strays:' .. sid)
     call('SREM', A .. 'servers', sid)
+    call('HDEL', A .. 'unseen_load', sid)
     removed = removed + 1
   end
 end

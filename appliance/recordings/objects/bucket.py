@@ -66,7 +66,7 @@ class Bucket:
         """`count` is called with the code of every fault, from any thread."""
         assert settings.bucket is not None
         self.name = settings.bucket
-        self._settings = settings
+        self.settings = settings
         self._count = count
         self._lock = threading.Lock()
         self._clients: dict[bool, S3Client] = {}
@@ -275,7 +275,7 @@ class Bucket:
             source, path = pair
             with self._translated():
                 answer = self._client().get_object(Bucket=self.name, Key=source.key)
-                with closing(answer["Body"]) as body, path.open("xb") as file:
+                with closing(answer["Body"]) as body, path.open("wb") as file:
                     while chunk := body.read(_CHUNK_BYTES):
                         if transfer.stop.is_set():
                             raise BucketFault("Stopped", "")
@@ -360,7 +360,7 @@ class Bucket:
 
     def _storage(self) -> dict[str, str]:
         """Return the arguments of an upload or copy that the settings ask for."""
-        settings, arguments = self._settings, dict[str, str]()
+        settings, arguments = self.settings, dict[str, str]()
         if settings.sse is not None:
             kind, _, key = settings.sse.partition(":kms:")
             arguments["ServerSideEncryption"] = f"{kind}:kms" if key else kind
@@ -375,7 +375,7 @@ class Bucket:
         with self._lock:
             client = self._clients.get(playing)
             if client is None:
-                client = open_client(self._settings, playing=playing)
+                client = open_client(self.settings, playing=playing)
                 self._clients[playing] = client
             return client
 

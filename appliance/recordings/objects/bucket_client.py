@@ -38,6 +38,10 @@ class BucketFault(OSError):
         super().__init__(errno.EIO, f"S3 {code}: {text}" if text else f"S3 {code}")
         self.code = code
 
+    def __reduce__(self) -> tuple[type[BucketFault], tuple[str, str]]:
+        """Return how it is made again in another process."""
+        return BucketFault, (self.code, (self.strerror or "").partition(": ")[2])
+
 
 class Boto3Missing(Exception):
     """boto3 is not installed."""

@@ -8,7 +8,7 @@ Source: docs/object-storage.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -113,8 +113,12 @@ class Mover:
     async def run(self, record_ids: Sequence[str]) -> None:
         """Move recordings that are not in their new place yet. Raises DatabaseDown, OSError."""
         move = self.move
-        source = self._disk if move.to_bucket else self._objects
-        wanted = list(dict.fromkeys(record_ids)) or await self._thread(source.record_ids)
+        listed: Mapping[str, Sequence[str]] = {}
+        if not record_ids and not move.to_bucket:
+            listed = await self._thread(self._objects.formats_of_all)
+        wanted = list(dict.fromkeys(record_ids)) or list(listed)
+        if not record_ids and move.to_bucket:
+            wanted = await self._thread(self._disk.record_ids)
         move.total = len(wanted)
         limiter = trio.CapacityLimiter(min(max(move.concurrency, 1), MAX_CONCURRENCY))
         async with trio.open_nursery() as nursery:
@@ -123,12 +127,20 @@ class Mover:
                 if trio.current_time() - move.asked_s > _LEASE_S:
                     move.results.append(MoveResult("", "stopped: no client asks for its progress"))
                     break
-                nursery.start_soon(self._limited, limiter, record_id, bool(record_ids))
+                nursery.start_soon(
+                    self._limited, limiter, record_id, bool(record_ids), listed.get(record_id)
+                )
 
-    async def _limited(self, limiter: trio.CapacityLimiter, record_id: str, named: bool) -> None:
+    async def _limited(
+        self,
+        limiter: trio.CapacityLimiter,
+        record_id: str,
+        named: bool,
+        formats: Sequence[str] | None,
+    ) -> None:
         problem: str | None = None
         try:
-            moved = await self._move_one(record_id, named)
+            moved = await self._move_one(record_id, named, formats)
             if not moved and (self.move.dry_run or not named):
                 self.move.total -= 1  # not in the database, or in its place already
                 return
@@ -145,15 +157,19 @@ class Mover:
             limiter.release_on_behalf_of(record_id)
         self.move.results.append(MoveResult(record_id, problem))
 
-    async def _move_one(self, record_id: str, named: bool) -> bool:
-        """Move a recording; False: there is nothing to move. Raises _NotMoved, OSError."""
-        source = self._disk if self.move.to_bucket else self._objects
+    async def _move_one(self, record_id: str, named: bool, formats: Sequence[str] | None) -> bool:
+        """Move a recording; False: there is nothing to move. Raises _NotMoved, OSError.
+
+        formats: those with files in the old place, if they are known.
+        """
         recording = await self.store.find_recording(record_id)
         if recording is None or is_deleted(recording):
             if named:
                 raise _NotMoved("no such recording in the database")
             return False
-        formats = await self._thread(partial(source.where, record_id))
+        if formats is None:
+            source = self._disk if self.move.to_bucket else self._objects
+            formats = sorted(await self._thread(partial(source.where, record_id)))
         if not formats and not await self._thread(partial(self.files.where, record_id)):
             raise _NotMoved("it has no files")
         if not formats or self.move.dry_run:
@@ -163,7 +179,7 @@ class Mover:
             async with self.journal.claim(record_id) as free:
                 if free:
                     try:
-                        return await self._move_formats(record_id, sorted(formats))
+                        return await self._move_formats(record_id, formats)
                     except FileNotFoundError:
                         tries -= 1  # published or unpublished meanwhile
                         continue
@@ -189,9 +205,10 @@ class Mover:
         if directory is None:
             return
         names = (str(directory), record_id, format)
-        new = await self._thread(partial(self._objects.new_objects, *names, published=published))
+        compare = partial(self._objects.compare, *names, published=published)
+        new, present = await self._thread(compare)
         await self.journal.note_uploads(MOVE, new)
-        store = partial(self._objects.store, *names, published=published)
+        store = partial(self._objects.store, *names, published=published, present=present)
         await self._thread(partial(store, transfer=self.move.transfer))
         async with self.store.lock_recordings([record_id], None) as locked:
             await self._follow(locked.recordings, format, published)
@@ -202,14 +219,15 @@ class Mover:
 
     async def _download(self, recording: Recording, format: str) -> None:
         record_id, published = recording.record_id, recording.published
-        settle = self._objects.publish if published else self._objects.unpublish
-        await self._thread(partial(settle, record_id, format))
         staged = await self._thread(
             partial(self._disk.new_staged, record_id, format, published=published)
         )
         try:
             fetch = partial(self._objects.fetch, record_id, format, Path(staged))
-            await self._thread(partial(fetch, published=published, transfer=self.move.transfer))
+            fetch = partial(fetch, published=published, transfer=self.move.transfer)
+            keys = await self._thread(fetch)
+            if not keys:
+                raise _NotMoved("it has no files")
             async with self.store.lock_recordings([record_id], None) as locked:
                 for now in locked.recordings:
                     place = partial(self._disk.place, staged, record_id, format)
@@ -220,7 +238,7 @@ class Mover:
             with trio.move_on_after(_UNSTAGE_S, shield=True):
                 await self._thread(partial(self._disk.unstage, staged))
             raise
-        await self._thread(partial(self._objects.remove, record_id, format))
+        await self._thread(partial(self._objects.delete, keys))
 
     async def _follow(self, locked: Sequence[Recording], format: str, published: bool) -> None:
         """Move objects to where the row says now."""

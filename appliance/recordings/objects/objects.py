@@ -3,7 +3,8 @@
 A bucket cannot rename. A format is replaced object by object, its metadata.xml last, and moved by
 copies inside the bucket, after which the originals are deleted: whatever is interrupted, nothing is
 missing, and repeating it completes it. Viewers find a published format in either place meanwhile
-(playback/from_bucket.py). Everything blocks and is called in threads.
+(playback/from_bucket.py). Everything blocks and is called in threads; in the appliance, what is
+more than a look or a text track runs in a process of its own (worker.py).
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
-from appliance.recordings.imports.model import BrokenTar
 from appliance.recordings.objects.bucket import Bucket, StoredObject
 from appliance.recordings.objects.bucket_client import BucketFault
 from appliance.recordings.objects.keys import PART_BYTES, ObjectKeys
+from appliance.recordings.objects.local_files import LocalFile, local_files
 from appliance.recordings.recording import is_format, is_record_id
 from appliance.recordings.storage import NewObjects, Transfer
 from appliance.recordings.summary import FormatFiles
@@ -31,36 +33,48 @@ from appliance.recordings.text_tracks.rules import (
     render_index,
 )
 
-_MAX_KEY_BYTES = 1024
+if TYPE_CHECKING:
+    from appliance.recordings.objects.worker import ObjectWorker
+
 _STATES = (True, False)
 _REMEMBERED_S = 10.0
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class _LocalFile:
-    path: Path
-    key: str
-    size: int
 
-    @property
-    def is_late(self) -> bool:
-        """Whether it is uploaded last, while the row of the recording is locked."""
-        name = self.key.rpartition("/")[2]
-        return name in (INDEX, "metadata.xml") or name.startswith("caption_")
+def _in_worker(
+    method: Callable[Concatenate[RecordingObjects, P], T],
+) -> Callable[Concatenate[RecordingObjects, P], T]:
+    """Have a method run in the worker, if there is one; then it must bear to be repeated."""
+
+    @wraps(method)
+    def call(self: RecordingObjects, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self.worker is None:
+            return method(self, *args, **kwargs)
+        settings, name = self.bucket.settings, method.__name__
+        return cast("T", self.worker.run(settings, self.keys, name, args, kwargs))
+
+    return call
 
 
 class RecordingObjects:
     """The published and unpublished objects. Every method raises OSError (BucketFault)."""
 
-    def __init__(self, bucket: Bucket, keys: ObjectKeys) -> None:
+    def __init__(
+        self, bucket: Bucket, keys: ObjectKeys, worker: ObjectWorker | None = None
+    ) -> None:
         self.bucket = bucket
         self.keys = keys
+        self.worker = worker
         self._failed: tuple[float, BucketFault | None] = 0.0, None
 
+    @_in_worker
     def publish(self, record_id: str, format: str) -> bool:
         """Move a format to the published objects; False: it has none. Completes a broken move."""
         return self._move(record_id, format, published=True)
 
+    @_in_worker
     def unpublish(self, record_id: str, format: str) -> bool:
         """Move a format to the unpublished objects; False: it has none. See `publish`."""
         return self._move(record_id, format, published=False)
@@ -69,6 +83,7 @@ class RecordingObjects:
         """Return whether a format has objects, published or not."""
         return self._present(record_id, format) is not None
 
+    @_in_worker
     def where(self, record_id: str) -> dict[str, tuple[bool, bool]]:
         """Return for each format with objects whether it has published and unpublished ones."""
         if not is_record_id(record_id):
@@ -87,21 +102,22 @@ class RecordingObjects:
             name for root in roots for name in self.bucket.list_folders(root) if is_format(name)
         }
 
-    def record_ids(self) -> list[str]:
-        """Return the recordings with objects."""
-        names = {
-            name
-            for format in self.formats()
-            for published in _STATES
-            for name in self.recordings_of(format, published=published)
-        }
-        return sorted(names)
+    @_in_worker
+    def formats_of_all(self) -> dict[str, list[str]]:
+        """Return the formats with objects of every recording, in order."""
+        found: dict[str, set[str]] = {}
+        for format in self.formats():
+            for published in _STATES:
+                for record_id in self.recordings_of(format, published=published):
+                    found.setdefault(record_id, set()).add(format)
+        return {record_id: sorted(found[record_id]) for record_id in sorted(found)}
 
     def recordings_of(self, format: str, *, published: bool) -> list[str]:
         """Return the recordings with published or unpublished objects of a format."""
         folder = f"{self.keys.state(published=published)}{format}/"
         return [name for name in self.bucket.list_folders(folder) if is_record_id(name)]
 
+    @_in_worker
     def locate(self, record_id: str) -> list[FormatFiles]:
         """Return the number and size of the objects; a format may have some in both places."""
         found = []
@@ -124,21 +140,28 @@ class RecordingObjects:
             raise BucketFault(fault.code, (fault.strerror or "").partition(": ")[2])
         self._failed = 0.0, None
         try:
-            self.bucket.exists(self.keys.state(published=True))
+            self.reach()
         except BucketFault as found:
             self._failed = time.monotonic(), found
             raise
 
+    @_in_worker
+    def reach(self) -> None:
+        """Raise BucketFault if the bucket cannot be reached now."""
+        self.bucket.exists(self.keys.state(published=True))
+
+    @_in_worker
     def new_objects(
         self, source: str, record_id: str, format: str, *, published: bool
     ) -> NewObjects:
         """Return the objects that storing a directory will add. Raises BrokenTar."""
         prefix = self.keys.directory(format, record_id, published=published)
         there = {one.key for one in self.bucket.list_objects(prefix)}
-        keys = [one.key for one in self._local_files(source, prefix) if one.key not in there]
+        keys = [one.key for one in local_files(source, prefix) if one.key not in there]
         names = tuple(key.removeprefix(prefix) for key in keys)
         return NewObjects(record_id, format, published, names)
 
+    @_in_worker
     def discard(self, new: NewObjects) -> None:
         """Remove the objects and unfinished uploads of a format that was not completed."""
         prefix = self.keys.directory(new.format, new.record_id, published=new.published)
@@ -146,18 +169,20 @@ class RecordingObjects:
         self.bucket.abort_uploads(prefix, keys)
         self.bucket.delete(keys)
 
+    @_in_worker
     def stage(
         self, source: str, record_id: str, format: str, *, published: bool, transfer: Transfer
     ) -> str:
         """Upload the files of a directory, except of the few that decide what viewers see."""
         prefix = self.keys.directory(format, record_id, published=published)
-        files = [one for one in self._local_files(source, prefix) if not one.is_late]
+        files = [one for one in local_files(source, prefix) if not one.is_late]
         self._upload(prefix, files, transfer)
         return f"{'published' if published else 'unpublished'}:{source}"
 
     def unstage(self, staged: str) -> None:
         """Leave the objects to the next attempt, or to the sweeper."""
 
+    @_in_worker
     def place(
         self,
         staged: str,
@@ -177,20 +202,47 @@ class RecordingObjects:
         for track, webvtt in (*carried, *self._uploaded_tracks(record_id, format)):
             CaptionFiles().write_track(Path(source), track, webvtt)
         prefix = self.keys.directory(format, record_id, published=published)
-        files = self._local_files(source, prefix)
+        files = local_files(source, prefix)
         self._upload(prefix, [one for one in files if one.is_late], Transfer())
-        self._delete_others(record_id, format, {one.key for one in files}, published=published)
+        self._delete_others(record_id, format, {one.key for one in files})
 
+    @_in_worker
+    def compare(
+        self, source: str, record_id: str, format: str, *, published: bool
+    ) -> tuple[NewObjects, list[StoredObject]]:
+        """Return what storing a directory will add, and the objects of the format in both states.
+
+        Raises BrokenTar.
+        """
+        prefix = self.keys.directory(format, record_id, published=published)
+        present = [
+            *self._all(record_id, format, published),
+            *self._all(record_id, format, not published),
+        ]
+        there = {one.key for one in present}
+        files = local_files(source, prefix)
+        names = tuple(one.key.removeprefix(prefix) for one in files if one.key not in there)
+        return NewObjects(record_id, format, published, names), present
+
+    @_in_worker
     def store(
-        self, source: str, record_id: str, format: str, *, published: bool, transfer: Transfer
+        self,
+        source: str,
+        record_id: str,
+        format: str,
+        *,
+        published: bool,
+        present: Sequence[StoredObject],
+        transfer: Transfer,
     ) -> None:
         """Make a directory the objects of a format, replacing the present ones, and verify them.
 
-        Those that are stored already are not uploaded again.
+        Those that are stored already are not uploaded again. present: from `compare`; the objects
+        are claimed since.
         """
         prefix = self.keys.directory(format, record_id, published=published)
-        files = self._local_files(source, prefix)
-        there = {one.key: one for one in self.bucket.list_objects(prefix)}
+        files = local_files(source, prefix)
+        there = {one.key: one for one in present}
         missing = [
             one
             for one in files
@@ -198,37 +250,50 @@ class RecordingObjects:
         ]
         transfer.add(sum(one.size for one in files) - sum(one.size for one in missing))
         self._upload(prefix, missing, transfer)
-        self._delete_others(record_id, format, {one.key for one in files}, published=published)
+        self.bucket.delete(there.keys() - {one.key for one in files})
 
+    @_in_worker
     def remove(self, record_id: str, format: str | None = None) -> None:
         """Delete all objects of a recording, or of one format."""
         if not is_record_id(record_id):
             return
         for name in self.formats() if format is None else (format,):
             for published in _STATES:
-                prefix = self.keys.directory(name, record_id, published=published)
-                self.bucket.delete(one.key for one in self.bucket.list_objects(prefix))
+                self.bucket.delete(one.key for one in self._all(record_id, name, published))
 
     def empty_trash(self) -> None:
         """Do nothing: objects are deleted, not put aside."""
 
+    @_in_worker
     def fetch(
         self, record_id: str, format: str, target: Path, *, published: bool, transfer: Transfer
-    ) -> None:
-        """Download a format into a new directory, and verify every file."""
-        prefix = self.keys.directory(format, record_id, published=published)
-        pairs = []
-        for one in self.bucket.list_objects(prefix):
-            names = one.key.removeprefix(prefix).split("/")
-            if not names[-1]:
-                continue  # the mark of a directory that other programs make
-            if any(name in ("", ".", "..") for name in names) or "\0" in one.key:
-                raise OSError(errno.EINVAL, f"no file can have the name of {one.key}")
-            path = target.joinpath(*names)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pairs.append((one, path))
-        transfer.total_bytes += sum(one.size for one, _ in pairs)
-        self.bucket.download(pairs, transfer)
+    ) -> list[str]:
+        """Download a format into a new directory, and verify every file; return the keys.
+
+        Of an interrupted move between the states there are objects of both: those that are not in
+        their place yet count.
+        """
+        keys, pairs = list[str](), dict[Path, StoredObject]()
+        for state in (published, not published):
+            prefix = self.keys.directory(format, record_id, published=state)
+            for one in self._all(record_id, format, state):
+                keys.append(one.key)
+                names = one.key.removeprefix(prefix).split("/")
+                if not names[-1]:
+                    continue  # the mark of a directory that other programs make
+                if any(name in ("", ".", "..") for name in names) or "\0" in one.key:
+                    raise OSError(errno.EINVAL, f"no file can have the name of {one.key}")
+                path = target.joinpath(*names)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pairs[path] = one
+        transfer.expect(sum(one.size for one in pairs.values()))
+        self.bucket.download([(one, path) for path, one in pairs.items()], transfer)
+        return keys
+
+    @_in_worker
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects by their keys."""
+        self.bucket.delete(keys)
 
     def read_tracks(self, record_id: str, format: str) -> list[TextTrack]:
         """Return the tracks of the index whose objects exist."""
@@ -280,6 +345,9 @@ class RecordingObjects:
                 return self.keys.directory(format, record_id, published=published)
         return None
 
+    def _all(self, record_id: str, format: str, published: bool) -> Iterator[StoredObject]:
+        return self.bucket.list_objects(self.keys.directory(format, record_id, published=published))
+
     def _exists(self, format: str, record_id: str, published: bool) -> bool:
         return self.bucket.exists(self.keys.directory(format, record_id, published=published))
 
@@ -301,39 +369,19 @@ class RecordingObjects:
         self.bucket.delete(one.key for one in objects)
         return True
 
-    def _upload(self, prefix: str, files: Sequence[_LocalFile], transfer: Transfer) -> None:
+    def _upload(self, prefix: str, files: Sequence[LocalFile], transfer: Transfer) -> None:
         """Upload files, and verify their sizes and checksums."""
-        transfer.total_bytes += sum(one.size for one in files)
+        transfer.expect(sum(one.size for one in files))
         if large := [one.key for one in files if one.size > PART_BYTES]:
             self.bucket.abort_uploads(prefix, large)
         self.bucket.upload([(one.path, one.key) for one in files], transfer)
 
-    def _delete_others(
-        self, record_id: str, format: str, kept: set[str], *, published: bool
-    ) -> None:
+    def _delete_others(self, record_id: str, format: str, kept: set[str]) -> None:
         """Delete the objects of a format that do not belong to its newest version."""
         for state in _STATES:
-            prefix = self.keys.directory(format, record_id, published=state)
-            others = [one.key for one in self.bucket.list_objects(prefix) if one.key not in kept]
+            present = self._all(record_id, format, state)
+            others = [one.key for one in present if one.key not in kept]
             self.bucket.delete(others)
-
-    def _local_files(self, source: str, prefix: str) -> list[_LocalFile]:
-        """Return the files below a directory. Raises BrokenTar: a name cannot be a key."""
-        files = []
-        for folder, _, names in os.walk(source):
-            for name in sorted(names):
-                path = Path(folder) / name
-                if not path.is_file():
-                    continue  # a link to nothing, or to a directory
-                key = prefix + path.relative_to(source).as_posix()
-                try:
-                    long = len(key.encode()) > _MAX_KEY_BYTES
-                except UnicodeEncodeError:
-                    long = True
-                if long or not key.isprintable():
-                    raise BrokenTar(f"the name of a file cannot be that of an object: {name!a}")
-                files.append(_LocalFile(path, key, path.stat().st_size))
-        return files
 
 
 def _is_copy(pair: tuple[StoredObject, str], there: dict[str, StoredObject]) -> bool:

@@ -37,7 +37,7 @@ end
 local listed, pending_meetings, pending_users, creating_here = {}, 0, 0, false
 
 local multiplier = multiplier_of(s[4])
-local load, seats, contributions = 0, 0, {}
+local load, seats, contributions, unseen = 0, 0, {}, 0
 
 -- Add a listed meeting to the load and the seats of the server. Of a young meeting that the appliance did not
 -- place, Scalelite's formula expects a minimum.
@@ -45,9 +45,15 @@ local function count_load(meeting)
   if meeting.is_breakout then return end
   local expected
   if now_ms - meeting.created_ms < q.join_buffer_ms then
-    local a = call('HMGET', A .. 'meeting:' .. meeting.id, 'expected', 'expected_videos', 'expected_voice')
+    local a = call('HMGET', A .. 'meeting:' .. meeting.id,
+      'expected', 'expected_videos', 'expected_voice', 'unknown_cameras')
     local users = number(a[1], not q.weights and q.min_user_count or nil)
     expected = users and { participants = users, videos = number(a[2], 0), voice = number(a[3], 0) }
+    if q.weights and a[4] then
+      -- Fewer are still to come the older it is.
+      local left = math.min(1, 1 - (now_ms - meeting.created_ms) / q.join_buffer_ms)
+      unseen = unseen + multiplier * unseen_load(q.weights, tonumber(a[4]) * left, meeting)
+    end
   end
   local own_load, own_seats = load_of(q.weights, meeting, expected, q.moderators_twice)
   load, seats = load + multiplier * own_load, seats + own_seats
@@ -78,7 +84,7 @@ end
 
 local function record_listed(id, meeting, tenant_id)
   local key = A .. 'meeting:' .. id
-  local a = call('HMGET', key, 'placement', 'creating', 'placed_ms', 'expected', 'joining', 'users')
+  local a = call('HMGET', key, 'placement', 'creating', 'placed_ms', 'expected', 'joining', 'users', 'seen_ms')
   if a[5] then
     local seen = meeting.participants - number(a[6], 0)
     local _, kept = count_joining(a[5], now_ms, { began_ms = q.began_ms, seen = seen })
@@ -106,9 +112,13 @@ local function record_listed(id, meeting, tenant_id)
     if wanted then call('HSETNX', key, 'ended_url', wanted) end
     call('DEL', A .. 'detached_meeting:' .. id)
   end
-  call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
-  call('EXPIRE', key, decimal(q.ttl_s))
-  remember_size(id, meeting, text(a[1]))
+  -- A hundredth of the lifetime is exact enough.
+  local step_ms = q.ttl_s * 10
+  if not a[7] or math.floor(a[7] / step_ms) ~= math.floor(now_ms / step_ms) then
+    call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
+    call('EXPIRE', key, decimal(q.ttl_s))
+  end
+  if not a[7] or q.weights or meeting.participants > number(a[6], -1) then remember_size(id, meeting, text(a[1])) end
 end
 
 -- A breakout room that the server created itself has no record, but can be found by its id.
@@ -119,6 +129,7 @@ local function record_breakout(meeting)
 end
 
 local elsewhere = {} -- {meeting, server of its record}
+local owners = {} -- the servers of the records of the listed meetings; false: no record
 -- Tenants ('' for none) with meetings here that have no record on this server; '*' tells that it was polled.
 local strays = { ['*'] = true }
 
@@ -129,6 +140,7 @@ for _, meeting in ipairs(q.listed) do
   count_load(meeting)
   local m = call('HMGET', P .. 'meeting:' .. meeting.id, 'server_id', 'tenant_id')
   local owner = m[1]
+  owners[meeting.id] = owner
   if owner == sid then
     record_listed(meeting.id, meeting, m[2])
   else
@@ -157,11 +169,12 @@ local pending, missing = 0, {}
 
 local function record_missing(id)
   local a = call('HMGET', A .. 'meeting:' .. id,
-    'placement', 'creating', 'placed_ms', 'confirmed_ms', 'pending', 'reserved', 'counted')
+    'placement', 'creating', 'placed_ms', 'confirmed_ms', 'pending', 'reserved', 'counted', 'unknown_cameras')
   creating_here = creating_here or number(a[2], 0) > now_ms
   if too_young(a) then
     pending = pending + number(a[6], 0)
     pending_meetings = pending_meetings + 1
+    if q.weights and a[8] then unseen = unseen + multiplier * unseen_load(q.weights, tonumber(a[8])) end
     pending_users = pending_users + number(a[5], 0)
     if a[7] ~= '1' then call('HSET', A .. 'meeting:' .. id, 'counted', 1) end
   else
@@ -173,7 +186,9 @@ local function record_missing(id)
 end
 
 for _, id in ipairs(call('SMEMBERS', A .. 'meetings_of:' .. sid)) do
-  if call('HGET', P .. 'meeting:' .. id, 'server_id') ~= sid then
+  local owner = owners[id]
+  if owner == nil then owner = call('HGET', P .. 'meeting:' .. id, 'server_id') end
+  if owner ~= sid then
     call('SREM', A .. 'meetings_of:' .. sid, id)
   elseif not listed[id] then
     record_missing(id)
@@ -294,20 +309,28 @@ local joined = math.floor(joins / multiplier + 0.5)
 call('HSET', A .. 'load:' .. sid, 'pending_meetings', decimal(pending_meetings),
   'pending_users', decimal(pending_users + joined))
 
+if unseen > 0 then
+  call('HSET', A .. 'unseen_load', sid, decimal(unseen))
+  call('EXPIRE', A .. 'unseen_load', UNSEEN_TTL_S)
+elseif q.weights then
+  call('HDEL', A .. 'unseen_load', sid)
+end
+
 -- Cordoned and empty: no seats (a weight may be 0), no users in breakout rooms (which take none), nothing pending.
 local auto_disabled = online and state == 'cordoned' and seats == 0 and load == 0 and q.users == 0
   and pending_meetings == 0 and not creating_here
-if online then
-  call('ZREM', P .. 'server_load', sid)
-  call('ZREM', P .. 'cordoned_server_load', sid)
-end
 if auto_disabled then
   changed = true
   call('HSET', server_key, 'state', 'disabled')
   call('SREM', P .. 'server_enabled', sid)
+  call('ZREM', P .. 'server_load', sid)
+  call('ZREM', P .. 'cordoned_server_load', sid)
 elseif online then
-  local set = state == 'enabled' and 'server_load' or 'cordoned_server_load'
-  call('ZADD', P .. set, decimal(load), sid)
+  local set, other = P .. 'server_load', P .. 'cordoned_server_load'
+  if state ~= 'enabled' then set, other = other, set end
+  call('ZREM', other, sid)
+  -- Of a large pool few loads change between two polls, and to read one is cheaper.
+  if number(call('ZSCORE', set, sid)) ~= tonumber(decimal(load)) then call('ZADD', set, decimal(load), sid) end
 end
 if changed or came_online then note_change('servers') end
 local parts = {}

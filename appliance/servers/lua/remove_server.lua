@@ -42,6 +42,7 @@ call('DEL', P .. 'server:' .. sid, P .. sid, A .. 'server:' .. sid, A .. 'load:'
 call('SREM', A .. 'servers', sid)
 call('HDEL', A .. 'registering', sid)
 call('HDEL', A .. 'leases', sid)
+call('HDEL', A .. 'unseen_load', sid)
 note_change('servers')
 call('SREM', P .. 'servers', sid)
 if call('SCARD', P .. 'servers') == 0 then call('SET', A .. 'emptied', 1) end

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import trio
 
@@ -19,7 +20,7 @@ from appliance.bbb.endpoint import url_key
 from appliance.faults import StoreDown
 from appliance.model import Server, ServerId, ServerState
 from appliance.pool.ending import EndResult
-from appliance.servers.administration import add_server, find_retired, list_servers, logged_change
+from appliance.servers.administration import add_server, list_servers, logged_change
 from appliance.servers.clearing import panic_server
 from appliance.servers.deps import ServerDeps
 from appliance.servers.model import RemovalResult
@@ -42,6 +43,7 @@ from appliance.servers.sync.yaml_list import (
 )
 from appliance.servers.sync.yaml_nodes import Node
 from appliance.servers.values import NewServer
+from appliance.system.threads import run_counted
 from appliance.tenants.limit_administration import change_limits, tenant_ids
 from appliance.tenants.limits import DEFAULT_TENANT
 
@@ -101,13 +103,16 @@ async def sync_servers(
     document = await trio.to_thread.run_sync(read_document, text)
     wanted = await trio.to_thread.run_sync(parse_server_list, document, known)
     limits = await _find_limits(deps, document)
+    del document  # a tree of objects that the garbage collector would walk during the sync
     held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
-    steps = plan_sync(wanted, present, held, mode)
-    notes = (*_notes({one.id: one.url for one in wanted}), *_limit_notes(limits))
+    count = len(wanted) + len(present)
+    steps = await run_counted(count, partial(plan_sync, wanted, present, held, mode))
+    shared = await run_counted(count, lambda: _notes({one.id: one.url for one in wanted}))
+    notes = (*shared, *_limit_notes(limits))
     if dry_run:
         planned = tuple(SyncedServer(step, StepOutcome.PLANNED) for step in steps)
         return SyncResult(planned, notes)
-    sync = _Sync(deps, actor, mode)
+    sync = _Sync(deps, actor, mode, await deps.pool.retired.ids_by_url(now_ms=deps.now_ms()))
     await sync.apply(steps, apply_s)
     if not sync.failure:
         await sync.set_limits(limits)
@@ -141,10 +146,18 @@ def _notes(urls: dict[ServerId, str]) -> tuple[str, ...]:
 class _Sync:
     """Applies the steps, one after the other."""
 
-    def __init__(self, deps: ServerDeps, actor: str, mode: SyncMode) -> None:
+    def __init__(
+        self,
+        deps: ServerDeps,
+        actor: str,
+        mode: SyncMode,
+        retired: dict[str, list[ServerId]],
+    ) -> None:
         self._deps = deps
         self._actor = actor
         self._mode = mode
+        self._retired = retired
+        """Ids by `url_key`."""
         self._done: list[SyncedServer] = []
         self.failure = ""
 
@@ -190,7 +203,7 @@ class _Sync:
         return SyncedServer(step, StepOutcome.DONE)
 
     async def _add(self, step: SyncStep) -> SyncedServer:
-        retired = [one.server.id for one in await find_retired(self._deps, step.change.url or "")]
+        retired = self._retired.pop(url_key(step.change.url or ""), ())
         if not await self._deps.store.add_server(step.server_id, step.change, retired):
             return SyncedServer(step, StepOutcome.FAILED, "another server got this id meanwhile")
         state = step.change.state or ServerState.DISABLED
@@ -251,7 +264,9 @@ async def export_servers(deps: ServerDeps, *, verbose: bool) -> str:
         for one_id, one in found.items()
         if (key := one_id or DEFAULT_TENANT) in names
     }
-    return render_server_list(await list_servers(deps), limits, verbose=verbose)
+    servers = await list_servers(deps)
+    render = partial(render_server_list, servers, limits, verbose=verbose)
+    return await run_counted(len(servers), render)
 
 
 # --- add-all -------------------------------------------------------------------------------------
@@ -282,6 +297,7 @@ async def add_all_servers(
     by_url = {url_key(server.url): server for server in present}
     taken = {str(server.id): server.url for server in present}
     wanted = await trio.to_thread.run_sync(parse_new_servers, text, taken)
+    retired = await deps.pool.retired.ids_by_url(now_ms=deps.now_ms())
     results: list[AddedServer] = []
     lost = False
     for new in wanted:
@@ -292,7 +308,8 @@ async def add_all_servers(
             results.append(AddedServer(new, there, StepOutcome.DONE, was_there=True))
             continue
         try:
-            server = await add_server(deps, actor, new, new_id=new_id)
+            known = retired.pop(url_key(new.url), ())
+            server = await add_server(deps, actor, new, new_id=new_id, retired=known)
         except Refused as refused:
             results.append(AddedServer(new, None, StepOutcome.FAILED, refused.reason))
         except StoreDown:

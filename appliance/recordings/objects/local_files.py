@@ -1,0 +1,46 @@
+"""The files of a directory that are to be stored in a bucket. Blocks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.recordings.imports.model import BrokenTar
+from appliance.recordings.text_tracks.caption_files import INDEX
+
+_MAX_KEY_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file, and the key that it will have."""
+
+    path: Path
+    key: str
+    size: int
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is uploaded last, while the row of the recording is locked."""
+        name = self.key.rpartition("/")[2]
+        return name in (INDEX, "metadata.xml") or name.startswith("caption_")
+
+
+def local_files(source: str, prefix: str) -> list[LocalFile]:
+    """Return the files below a directory. Raises BrokenTar: a name cannot be a key."""
+    files = []
+    for folder, _, names in os.walk(source):
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not path.is_file():
+                continue  # a link to nothing, or to a directory
+            key = prefix + path.relative_to(source).as_posix()
+            try:
+                long = len(key.encode()) > _MAX_KEY_BYTES
+            except UnicodeEncodeError:
+                long = True
+            if long or not key.isprintable():
+                raise BrokenTar(f"the name of a file cannot be that of an object: {name!a}")
+            files.append(LocalFile(path, key, path.stat().st_size))
+    return files

@@ -1,0 +1,250 @@
+"""What the report reads of meeting runs: how many, of which meetings; by origin or meeting all.
+
+The statements are written for a month of a million runs. Source: benchmarks/usage.py.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from appliance.postgres.database import Connection
+from appliance.usage.csv_text import PERIODS
+from appliance.usage.model import Question, ServerUsage
+from appliance.usage.table import dump_rows, run_id
+
+Statement: TypeAlias = tuple[str, tuple[object, ...]]
+"""SQL and its arguments; columns k0, k1 … of a row are the key, the others fields of Used."""
+
+_LONGEST_RUN = "30 days"
+_PAIRS = "SELECT id, tenant, server FROM appliance.usage_pairs WHERE scope = 0"
+_FIRST_AND_LAST = "SELECT min(created_at), max(created_at) FROM appliance.meeting_runs"
+# $1, $2: the period; $3: number of a tenant or null; $4: runs that are not in the database (JSON);
+# $5, $6: numbers of tenants and servers (Numbers) by pair, since a join takes as long as all the
+# rest. Nothing here may keep PostgreSQL from using several cores.
+_RUNS = f"""
+WITH live AS {{materialized}} (
+    SELECT tenant, server, meeting_id, origin, to_timestamp(began / 1000.0) AS created_at,
+        to_timestamp(seen / 1000.0) AS ended_at, user_ms, dial_in_ms, recorded, peak_users
+    FROM json_to_recordset($4::json) AS x (tenant int, server int, meeting_id text, origin text,
+        began bigint, seen bigint, user_ms bigint, dial_in_ms bigint, recorded boolean,
+        peak_users int)
+), runs AS NOT MATERIALIZED (
+    SELECT ($5::int[])[r.pair] AS tenant, ($6::int[])[r.pair] AS server,
+        r.meeting_id COLLATE "C" AS meeting_id, coalesce(r.origin, '') COLLATE "C" AS origin,
+        r.created_at, r.ended_at, r.user_ms, r.dial_in_ms, r.recorded, r.peak_users
+    FROM appliance.meeting_runs r
+    WHERE r.created_at >= $1::timestamptz - interval '{_LONGEST_RUN}' AND r.created_at < $2
+        AND (r.ended_at > $1 OR r.created_at >= $1) AND r.breakout_of IS NULL
+        AND ($3::int IS NULL OR ($5::int[])[r.pair] = $3)
+    UNION ALL
+    SELECT * FROM live
+    WHERE created_at < $2 AND (ended_at > $1 OR created_at >= $1) AND ($3 IS NULL OR tenant = $3)
+)
+"""
+# Two tenants may have meetings of the same id.
+_COUNTS = """
+SELECT {keys}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
+FROM (SELECT {expressions}, count(*) AS n FROM runs WHERE created_at >= $1
+    GROUP BY {numbers}, tenant, meeting_id) each
+GROUP BY {keys}
+"""
+# Each period by itself, whose meetings fit into the caches of a processor. $7, $8: the first and
+# the last create.
+_COUNTS_IN_TIME = """
+SELECT found.* FROM generate_series(date_trunc('{period}', greatest($1, $7::timestamptz)),
+    least($2 - interval '1 millisecond', $8), interval '1 {period}') AS period,
+LATERAL (
+    SELECT {keys}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
+    FROM (SELECT {expressions}, count(*) AS n FROM runs
+        WHERE created_at >= greatest(period, $1) AND created_at < period + interval '1 {period}'
+        GROUP BY {numbers}, tenant, meeting_id) each
+    GROUP BY {keys}
+) found
+"""
+# The part of a run that is in the period; by hour, day or month its part in each of them.
+_WHOLE = "(SELECT *, greatest(created_at, $1) AS from_at, least(ended_at, $2) AS to_at FROM runs)"
+_PARTS = """(
+    SELECT runs.*, period, greatest(created_at, $1, period) AS from_at,
+        least(ended_at, $2, period + interval '1 {period}') AS to_at
+    FROM runs, generate_series(date_trunc('{period}', greatest(created_at, $1)),
+        least(ended_at, $2 - interval '1 millisecond'), interval '1 {period}') AS period
+    WHERE ended_at > period OR created_at = period
+)"""
+_SHARED = """
+SELECT {keys}, sum(meetings)::bigint AS meetings,
+    count(*) FILTER (WHERE meetings > 0) AS distinct_meetings, sum(user_ms) AS user_ms,
+    sum(dial_in_ms) AS dial_in_ms, 1000 * sum(recorded_s) AS recorded_ms{peaks}
+FROM (
+    SELECT {expressions}, count(*) FILTER (WHERE from_at = created_at) AS meetings,
+        sum(user_ms * share) AS user_ms, sum(dial_in_ms * share) AS dial_in_ms,
+        sum(date_part('epoch', to_at) - date_part('epoch', from_at)) FILTER (WHERE recorded)
+            AS recorded_s, max(peak_users) AS peak_users
+    FROM (SELECT *, CASE WHEN from_at = created_at AND to_at = ended_at THEN 1.0::float8
+            ELSE date_part('epoch', to_at - from_at) / date_part('epoch', ended_at - created_at)
+            END AS share FROM {parts} parts) shared
+    GROUP BY {numbers}, tenant, meeting_id
+) each
+GROUP BY {keys}
+"""
+# A meeting has one run at a time.
+_MEETING_PEAKS = ", max(peak_users) AS peak_users, 1 AS peak_meetings"
+# By origin peaks are at most so many: each run counts with its greatest number of users while it
+# lasts, by the minute.
+_PEAKS = """
+SELECT {keys}, max(users)::bigint AS peak_users, max(runs)::bigint AS peak_meetings
+FROM (
+    SELECT {keys}, sum(users) OVER each AS users, sum(runs) OVER each AS runs
+    FROM (
+        SELECT {expressions}, date_bin('1 minute', from_at, '2000-01-01 00:00Z') AS at,
+            sum(peak_users)::int AS users, count(*)::int AS runs
+        FROM {parts} begun GROUP BY {numbers}, at
+        UNION ALL
+        SELECT {expressions}, date_bin('1 minute', to_at, '2000-01-01 00:00Z')
+            + interval '1 minute' AS at, -sum(peak_users)::int, -count(*)::int
+        FROM {parts} ended GROUP BY {numbers}, at
+    ) changes WINDOW each AS (PARTITION BY {keys} ORDER BY at)
+) running
+GROUP BY {keys}
+"""
+_STORED = "SELECT id FROM appliance.meeting_runs WHERE id = ANY ($1::uuid[])"
+
+
+async def select_runs(
+    connection: Connection, question: Question, live: Mapping[str, ServerUsage]
+) -> RunSelection:
+    """Return the runs that a question is about; `live` are those of servers in Redis."""
+    live_runs = _live_runs(live)
+    stored = {row[0] for row in await connection.fetch(_STORED, list(live_runs))}
+    runs = [run for id, run in live_runs.items() if id not in stored]
+    numbers = Numbers()
+    for row in await connection.fetch(_PAIRS):
+        numbers.add_pair(*row)
+    first_and_last = await connection.fetchrow(_FIRST_AND_LAST)
+    return RunSelection(question, numbers, runs, *(first_and_last or (None, None)))
+
+
+class Numbers:
+    """Numbers in place of the ids of tenants and servers, which statements group faster."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._known: dict[str, int] = {}
+        self._pairs: dict[int, tuple[int, int]] = {}
+
+    def of(self, id: str) -> int:
+        """Return the number of an id."""
+        number = self._known.setdefault(id, len(self.ids))
+        if number == len(self.ids):
+            self.ids.append(id)
+        return number
+
+    def add_pair(self, pair: int, tenant: str, server: str) -> None:
+        """Add a row of usage_pairs."""
+        self._pairs[pair] = self.of(tenant), self.of(server)
+
+    def by_pair(self) -> tuple[list[int], list[int]]:
+        """Return the numbers of tenants and servers as arrays that the numbers of pairs index.
+
+        They have no NULL: PostgreSQL finds an element of an array with one only by counting.
+        """
+        pairs = [
+            self._pairs.get(pair, (-1, -1)) for pair in range(1, max(self._pairs, default=0) + 1)
+        ]
+        return [one[0] for one in pairs], [one[1] for one in pairs]
+
+
+class RunSelection:
+    """The runs that a question is about."""
+
+    def __init__(
+        self,
+        question: Question,
+        numbers: Numbers,
+        live: Sequence[Mapping[str, Any]],
+        first: datetime | None,
+        last: datetime | None,
+    ) -> None:
+        self.question, self.numbers = question, numbers
+        tenant = None if question.tenant is None else numbers.of(question.tenant)
+        rows = [
+            {**run, "tenant": numbers.of(run["tenant"]), "server": numbers.of(run["server"])}
+            for run in live
+        ]
+        self._arguments = (*bounds(question), tenant, dump_rows(rows), *numbers.by_pair())
+        known = [_time(run["began"]) for run in live]
+        known += [one for one in (first, last) if one is not None]
+        self._first_and_last = (min(known), max(known)) if known else bounds(question)[::-1]
+
+    def statements(self) -> list[Statement]:
+        """Return the statements that answer what these runs can tell."""
+        by = self.question.by
+        in_time = any(name in PERIODS for name in by)
+        parts = _PARTS if in_time else _WHOLE
+        if "meeting" in by:
+            return [self._statement(_SHARED, parts, peaks=_MEETING_PEAKS)]
+        if "origin" in by:
+            return [self._statement(_SHARED, parts, peaks=""), self._statement(_PEAKS, parts)]
+        if in_time:
+            return [self._statement(_COUNTS_IN_TIME, "", *self._first_and_last)]
+        return [self._statement(_COUNTS, "")]
+
+    def _statement(self, text: str, parts: str, *arguments: object, **more: str) -> Statement:
+        """Return a statement on the runs; `parts`: _WHOLE, _PARTS, or empty."""
+        by = self.question.by
+        period = next((name for name in by if name in PERIODS), "")
+        # Read once if it is needed for each period, else where several processes can read it.
+        once = period and not parts
+        runs = _RUNS.format(materialized="MATERIALIZED" if once else "NOT MATERIALIZED")
+        grouped = group_by(by, at="period", origin="origin", meeting="meeting_id")
+        parts = parts.format(period=period)
+        text = text.format(**grouped, period=period, parts=parts, **more)
+        return runs + text, (*self._arguments, *arguments)
+
+
+def bounds(question: Question) -> tuple[datetime, datetime]:
+    """Return the period of a question."""
+    return _time(question.from_ms), _time(question.to_ms)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def group_by(by: Sequence[str], *, at: str, **columns: str) -> dict[str, str]:
+    """Return the parts of a statement that group by these dimensions."""
+    expressions = []
+    for number, name in enumerate(by):
+        source = columns.get(name, name)
+        if name in PERIODS and at != "period":
+            source = f"date_trunc('{name}', {at})"
+        elif name in PERIODS:
+            source = at
+        expressions.append(f"{source} AS k{number}")
+    return {
+        "keys": ", ".join(f"k{number}" for number in range(len(by))),
+        "expressions": ", ".join(expressions),
+        "numbers": ", ".join(str(number + 1) for number in range(len(by))),
+    }
+
+
+def _live_runs(live: Mapping[str, ServerUsage]) -> dict[uuid.UUID, dict[str, Any]]:
+    return {
+        run_id(server, run.internal_id): {
+            "tenant": run.tenant,
+            "server": server,
+            "meeting_id": run.meeting_id,
+            "origin": run.origin,
+            "began": run.began_ms,
+            "seen": max(state.polled_ms, run.began_ms),
+            "user_ms": round(run.user_ms),
+            "dial_in_ms": round(run.dial_in_ms),
+            "recorded": run.recorded,
+            "peak_users": run.peak_users,
+        }
+        for server, state in live.items()
+        for run in state.runs
+        if not run.breakout_of and not run.lost
+    }
