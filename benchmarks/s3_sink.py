@@ -181,8 +181,11 @@ def _name(key: str) -> str:
 
 @contextmanager
 def serve_sink(port: int) -> Iterator[str]:
-    """Run the server as a process of its own and give its URL."""
-    process = subprocess.Popen([sys.executable, str(Path(__file__)), str(port)])
+    """Run the server as a process of its own and give its URL.
+
+    It gives way to all others, because a store is on another machine.
+    """
+    process = subprocess.Popen(["nice", "-n", "19", sys.executable, str(Path(__file__)), str(port)])
     url = f"http://127.0.0.1:{port}"
     try:
         deadline_s = time.monotonic() + START_S

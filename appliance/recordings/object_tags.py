@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from appliance.recordings.objects.keys import part_size
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
+_READ_AT_ONCE = 2
 md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
@@ -32,19 +33,22 @@ def expected_tag(path: Path, size: int, tag: str) -> str | None:
 def tag_in_parts(
     path: Path, size: int, part_bytes: int, stop: Callable[[], bool] = lambda: False
 ) -> str:
-    """Return the tag of a file that is uploaded in parts."""
-    digests, parts = md5(), max(1, -(-size // part_bytes))
-    with path.open("rb") as file:
-        for _ in range(parts):
-            if stop():
-                break
-            digests.update(_digest_of(file, part_bytes))
-    return f"{digests.hexdigest()}-{parts}"
+    """Return the tag of a file that is uploaded in parts; several are read at once."""
+
+    def digest(offset: int) -> bytes:
+        return b"" if stop() else _digest_of(path, offset, part_bytes)
+
+    offsets = range(0, max(size, 1), part_bytes)
+    with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="s3-md5") as pool:
+        digests = b"".join(pool.map(digest, offsets))
+    return f"{md5(digests).hexdigest()}-{len(offsets)}"
 
 
-def _digest_of(file: Any, size: int) -> bytes:
-    digest = md5()
-    while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
-        digest.update(chunk)
-        size -= len(chunk)
+def _digest_of(path: Path, offset: int, size: int) -> bytes:
+    digest, buffer = md5(), bytearray(_CHUNK_BYTES)
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        while size > 0 and (count := file.readinto(memoryview(buffer)[:size])):
+            digest.update(memoryview(buffer)[:count])
+            size -= count
     return digest.digest()

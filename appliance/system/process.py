@@ -118,7 +118,7 @@ async def trim_memory_forever(*, interval_s: float = TRIM_INTERVAL_S) -> NoRetur
         times = times + 1 if read_rss_bytes() - usual > TRIM_BYTES else 0
         if times:
             # A cycle may hold a whole list of meetings, and is hardly ever old. A look at all
-            # objects stops everything, in a pool of 2,000 servers for 40 ms.
+            # objects stops everything, the longer the larger the pool.
             gc.collect(1 if times < _FULL_COLLECTION else 2)
             await trio.to_thread.run_sync(_trim)
             # Half of it may be in use only for the moment: so it is tried again, and what stays

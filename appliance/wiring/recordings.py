@@ -21,7 +21,7 @@ from appliance.recordings.imports.history import ImportHistory
 from appliance.recordings.imports.journal import ImportJournal
 from appliance.recordings.imports.manual import ManualImports
 from appliance.recordings.imports.merge import ImportRules
-from appliance.recordings.imports.spool import SMALL_BYTES, Spool
+from appliance.recordings.imports.spool import Spool
 from appliance.recordings.imports.spool_admin import SpoolAdmin
 from appliance.recordings.imports.spool_watcher import SpoolWatcher
 from appliance.recordings.objects.bucket import Bucket
@@ -143,10 +143,11 @@ def _make_admin(
 ) -> RecordingAdmin:
     settings, log = callbacks.settings, callbacks.log
     recordings = settings.recordings
+    worker = files.objects.worker if isinstance(files, MixedStorage) else None
     importer = Importer(
         journal=ImportJournal(database, log, urls=callbacks.urls, wake=callbacks.queue.wake),
         recordings=RecordingStore(database),
-        spool=Spool(recordings, small_bytes=SMALL_BYTES if settings.s3.enabled else 0),
+        spool=Spool(recordings, worker=worker),
         files=files,
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),
         log=log,

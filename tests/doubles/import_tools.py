@@ -111,7 +111,8 @@ async def open_import_bench(
     """
     log: Any = EventBook()
     settings = recording_settings(root, **variables)
-    spool, files = Spool(settings), storage_of(settings, objects)
+    spool = Spool(settings, worker=None if objects is None else objects.worker)
+    files = storage_of(settings, objects)
     spool.make()
     async with open_asyncio_loop(), open_postgres_store(database_url, log=log) as database:
         with trio.fail_after(READY_S):

@@ -32,14 +32,7 @@ def test_tag_of_parts_of_another_size_is_not_known(tmp_path: Path) -> None:
     assert expected_tag(path, 1000, "0123-7") is None
 
 
-def test_reading_ends_when_it_is_stopped(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"x" * 1000)
-    asked: list[bool] = []
-
-    def stop() -> bool:
-        asked.append(True)
-        return len(asked) > 2
-
-    assert tag_in_parts(path, 1000, 1, stop) != tag_in_parts(path, 1000, 1)
-    assert len(asked) == 3
+def test_nothing_is_read_any_more_when_it_is_stopped(tmp_path: Path) -> None:
+    assert tag_in_parts(tmp_path / "missing", 1000, 1, lambda: True).endswith("-1000")
+    with pytest.raises(FileNotFoundError):
+        tag_in_parts(tmp_path / "missing", 1000, 1)

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.recordings.imports.metadata_xml import MAX_BYTES
 from appliance.recordings.imports.model import (
@@ -28,8 +28,12 @@ from appliance.recordings.imports.model import (
 )
 from appliance.recordings.imports.tar import TarLimits, extract_tar
 from appliance.recordings.recording import is_record_id
+from appliance.recordings.storage import Transfer
 from appliance.settings.model import RecordingSettings
 from appliance.system.file_system import has_room, rename_new, write_out
+
+if TYPE_CHECKING:
+    from appliance.recordings.objects.worker import ObjectWorker
 
 FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0
@@ -39,15 +43,16 @@ _LONGEST_NAME = 200
 SMALL_BYTES = 256 << 10
 """Files up to this size need not be on the disk on their way to a bucket."""
 _METADATA = "metadata.xml"
+_WORK_MODE = 0o700
 _WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
 
 
 class Spool:
     """The spool and work directories. Every method raises OSError."""
 
-    def __init__(self, settings: RecordingSettings, *, small_bytes: int = 0) -> None:
-        """`small_bytes`: see extract_tar; for files that are soon in a bucket, SMALL_BYTES."""
-        self._small_bytes = small_bytes
+    def __init__(self, settings: RecordingSettings, *, worker: ObjectWorker | None = None) -> None:
+        """`worker`: unpacks tars whose files are soon in a bucket."""
+        self._worker = worker
         self.directory = settings.spool_dir
         self._failed = settings.spool_dir / FAILED
         self._work = settings.work_dir
@@ -77,13 +82,16 @@ class Spool:
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a tar and return its formats. Raises as `extract_tar`."""
         target, path = self.make_work(work), self.directory / tar.name
-        extract_tar(path, target, self.limits, stop=stop, small_bytes=self._small_bytes)
+        if self._worker is None:
+            extract_tar(path, target, self.limits, stop=stop)
+        else:
+            self._worker.call(unpack_for_bucket, path, target, self.limits, stop=stop)
         return self.unpacked(target)
 
     def make_work(self, work: str) -> Path:
         """Make a work directory."""
         target = self._work / work
-        target.mkdir(parents=True, mode=0o700)
+        target.mkdir(parents=True, mode=_WORK_MODE)
         return target
 
     def unpacked(self, target: Path) -> list[UnpackedFormat]:
@@ -163,6 +171,14 @@ class Spool:
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED_UPLOAD_S:
                     path.unlink()
+
+
+def unpack_for_bucket(source: Path, target: Path, limits: TarLimits, *, transfer: Transfer) -> None:
+    """Unpack a tar whose files are soon in a bucket, in the worker; see extract_tar."""
+    if any(target.iterdir()):  # of a process that was killed
+        shutil.rmtree(target)
+        target.mkdir(mode=_WORK_MODE)
+    extract_tar(source, target, limits, stop=transfer.stop.is_set, small_bytes=SMALL_BYTES)
 
 
 class Upload:

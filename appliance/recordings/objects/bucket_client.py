@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ _BULK_TRIES, _PLAY_TRIES = 3, 2
 SMALL_BYTES = 1 << 20
 """Up to this size, a body is kept in memory while it is sent."""
 
+_QUERY = re.compile(r"\?[^\s\"']*=[^\s\"']*")
+"""Of the URL of a request, which says nothing to an operator and differs from call to call."""
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _BY_STATUS = {
     "400": "BadRequest", "403": "AccessDenied", "500": "InternalError", "503": "ServiceUnavailable",
@@ -79,7 +82,7 @@ def translated(count: Callable[[str], None], *, missing_ok: bool = False) -> Ite
 
 def _fault(count: Callable[[str], None], code: str, text: str) -> BucketFault:
     count(code)
-    return BucketFault(code, " ".join(text.split())[:300].rstrip("."))
+    return BucketFault(code, " ".join(_QUERY.sub("", text).split())[:300].rstrip("."))
 
 
 def _code_of(error: Exception) -> str:

@@ -1,14 +1,14 @@
-"""Works on objects in a process of its own, so that it delays no call of the appliance.
+"""Unpacks tars and works on objects in a process of its own, so that they delay no call.
 
 boto3 computes some milliseconds for each object; in threads of the process that serves calls these
 kept the interpreter's lock from them (docs/performance.md). The process, which has a low priority,
 is started by the first job and ends when it has had none for IDLE_S.
 
-A job is a method of RecordingObjects. Jobs and answers go through a pair of sockets as the standard
-library's `multiprocessing.connection` sends them: both ends are the same program of the same user,
-and nothing secret is in a command line. A process that dies loses nothing, because every job can be
-repeated: the next process begins its jobs again. When the appliance dies, the kernel closes its
-socket, and the process ends at once.
+A job is a method of RecordingObjects, or a function. Jobs and answers go through a pair of sockets
+as the standard library's `multiprocessing.connection` sends them: both ends are the same program of
+the same user, and nothing secret is in a command line. A process that dies loses nothing, because
+every job can be repeated: the next process begins its jobs again. When the appliance dies, the
+kernel closes its socket, and the process ends at once.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from appliance.log import Log
-from appliance.recordings.imports.model import BrokenTar
+from appliance.recordings.imports.model import BrokenTar, DiskFull, HostileTar, Stopped
 from appliance.recordings.objects.bucket_client import BucketFault
 from appliance.recordings.objects.keys import ObjectKeys
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import S3Settings
+
+if TYPE_CHECKING:  # not needed without S3, and the process itself has no log
+    from multiprocessing.connection import Connection
+
+    from appliance.log import Log
 
 IDLE_S = 60.0
 """Longer than the time between two attempts at an import that waits for the bucket."""
@@ -47,13 +50,16 @@ _NICENESS = 10
 _OOM_SCORE = 500
 """When memory runs out, the kernel kills this process before the appliance and its stores."""
 _COMMAND = (sys.executable, "-sP", "-m", "appliance.recordings.objects.worker")
-_OWN_ERRORS = (OSError, BrokenTar, ValueError)
+_OWN_ERRORS = (OSError, BrokenTar, HostileTar, DiskFull, Stopped, ValueError)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Job:
     request: tuple[Any, ...]
     transfer: Transfer | None
+    stop: Callable[[], bool] | None
     replies: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
     counted: tuple[int, int] = 0, 0
     """Bytes done and to be done that `transfer` knows of this job."""
@@ -122,14 +128,22 @@ class ObjectWorker:
         given = {key: value for key, value in kwargs.items() if key != "transfer"}
         transfer = kwargs.get("transfer")
         assert transfer is None or isinstance(transfer, Transfer)
-        job = _Job((settings, keys, name, args, given, transfer is not None), transfer)
+        request = settings, keys, name, args, given, transfer is not None
+        stop = None if transfer is None else transfer.stop.is_set
+        return self._do(_Job(request, transfer, stop))
+
+    def call(self, function: Callable[..., T], *args: object, stop: Callable[[], bool]) -> T:
+        """Call a function of a module in the process; its argument `transfer` tells it to stop."""
+        return cast("T", self._do(_Job((None, None, function, args, {}, True), None, stop)))
+
+    def _do(self, job: _Job) -> Any:
         for _ in range(_TRIES):
             kind, value = self._try(job)
             if kind == "failed":
                 raise value
             if kind == "done":
                 return value
-            if transfer is not None and transfer.stop.is_set():
+            if job.stop is not None and job.stop():
                 raise BucketFault("Stopped", "")
         raise BucketFault("WorkerKilled", "the process that works on the bucket was killed")
 
@@ -147,12 +161,12 @@ class ObjectWorker:
             number = next(self._numbers)
             process.jobs[number] = job
         process.send("do", number, *job.request)
-        stop = None if job.transfer is None else job.transfer.stop
+        stop = job.stop
         while True:
             try:
                 kind, value = job.replies.get(timeout=None if stop is None else _POLL_S)
             except queue.Empty:
-                if stop is not None and stop.is_set():
+                if stop is not None and stop():
                     process.send("stop", number)
                     stop = None
                 continue
@@ -162,6 +176,8 @@ class ObjectWorker:
 
     def _start(self) -> _Process:
         """Start the process and a thread that receives its answers. Raises OSError."""
+        from multiprocessing.connection import Connection
+
         here, there = socket.socketpair()
         with here, there:
             popen = subprocess.Popen(
@@ -260,15 +276,18 @@ class WorkerServer:
                         transfer.stop.set()
 
     def _run(
-        self, number: int, settings: S3Settings, keys: ObjectKeys, name: str,
+        self, number: int, settings: S3Settings | None, keys: ObjectKeys, work: Any,
         args: tuple[Any, ...], kwargs: dict[str, Any], counted: bool,
     ) -> None:  # fmt: skip
+        """Do a job; `work` is a function, or with settings the name of a method."""
         if counted:
             transfer = _Reported(lambda progress: self._send("progress", number, progress))
             kwargs["transfer"] = self._transfers[number] = transfer
         answer: tuple[str, object]
         try:
-            answer = "done", getattr(self.open(settings, keys), name)(*args, **kwargs)
+            if settings is not None:
+                work = getattr(self.open(settings, keys), work)
+            answer = "done", work(*args, **kwargs)
         except _OWN_ERRORS as error:
             answer = "failed", error
         except Exception:  # its class may be one that the appliance has not loaded
@@ -295,6 +314,8 @@ class WorkerServer:
 
 def main() -> None:
     """Work for the appliance that has started this process, as long as it lives."""
+    from multiprocessing.connection import Connection
+
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a service
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):

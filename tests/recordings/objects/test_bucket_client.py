@@ -61,8 +61,9 @@ def test_wrong_bucket_and_closed_port_are_faults(s3: S3Server) -> None:
         list(Bucket(s3_settings(s3.url, "no-such-bucket")).list_objects(""))
     assert fault.value.code == "NoSuchBucket"
     with pytest.raises(BucketFault) as fault:
-        Bucket(s3_settings("http://127.0.0.1:9", "b")).exists("")
+        Bucket(s3_settings("http://127.0.0.1:9", "b")).exists("a/b")
     assert fault.value.code == "ConnectionFailed"
+    assert str(fault.value.strerror).endswith('endpoint URL: "http://127.0.0.1:9/b"')
 
 
 def test_uploads_that_fail_beside_others_are_a_fault_of_the_bucket(

@@ -17,12 +17,13 @@ import pytest
 import trio
 
 from appliance.recordings.imports.model import BrokenTar
+from appliance.recordings.imports.spool import Spool, unpack_for_bucket
 from appliance.recordings.objects.bucket_client import BucketFault
 from appliance.recordings.objects.worker import ObjectWorker
 from appliance.recordings.storage import Transfer
 from tests.doubles.appliance_process import wait_for
 from tests.doubles.features import EventBook
-from tests.doubles.import_tools import ImportBench, open_import_bench
+from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
 from tests.doubles.object_driver import MAX_STEPS, bench_journal, change, move
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.s3 import KEY, S3Server, open_objects
@@ -218,4 +219,28 @@ async def test_worker_killed_in_the_middle_of_an_upload_is_replaced(
             rows = await bench.database.fetch("SELECT state, attempts FROM appliance.imports")
             assert [tuple(row) for row in rows] == [("done", 1)]
     assert book.named("object_worker_ended") == [{"status": -9, "jobs": 1}]
+    worker.close()
+
+
+def test_tar_is_unpacked_again_after_a_kill_and_its_errors_come_through(tmp_path: Path) -> None:
+    worker = open_worker(EventBook())
+    spool = Spool(recording_settings(tmp_path), worker=worker)
+    spool.make()
+    tar = recording_tar(tmp_path, "r1", FILES)
+    tar.rename(spool.directory / tar.name)
+    found = spool.look(tar.name)
+    assert found is not None
+    half = spool.make_work("half")
+    (half / "video").mkdir()
+    (half / "video" / "left.webm").write_bytes(b"of a process that was killed")
+    path = spool.directory / tar.name
+    worker.call(unpack_for_bucket, path, half, spool.limits, stop=lambda: False)
+    (unpacked,) = spool.unpack(found, "whole", lambda: False)
+    names = sorted(one.name for one in (half / "video/r1").iterdir())
+    assert names == ["metadata.xml", "video.webm"]
+    assert not (half / "video" / "left.webm").exists()
+    assert unpacked.format == "video"
+    path.write_bytes(b"no tar" * 200)
+    with pytest.raises(BrokenTar):
+        spool.unpack(found, "broken", lambda: False)
     worker.close()

@@ -346,3 +346,28 @@ async def test_ids_that_hosts_share_stop_none_of_the_others(
         ("done", ""),
         ("failed", "a server with id h1 exists already"),
     ]
+
+
+async def test_work_for_each_server_does_not_grow_with_their_number(
+    redis_url: str, redis_namespace: str
+) -> None:
+    def trips() -> int:
+        both = res.redis.foreground.client, res.redis.background.client
+        return sum(client.round_trips for client in both)
+
+    def file(first: int, count: int) -> str:
+        urls = (f"http://127.0.0.1:9/{number}/api" for number in range(first, first + count))
+        return "servers:\n" + "".join(f"- {{url: '{url}', secret: s}}\n" for url in urls)
+
+    async with pool_of(redis_url, redis_namespace, FILE) as res:
+        await sync_servers(res.servers, "test", "servers: {}\n", mode=SyncMode.FORCE)
+        before = trips()
+        await sync_servers(res.servers, "test", FILE)
+        assert await res.pool.retired.read_all(now_ms=res.now_ms()) == []
+        assert trips() - before < 15
+
+        before = trips()
+        await add_all_servers(res.servers, "test", file(0, 5))
+        few, before = trips() - before, trips()
+        await add_all_servers(res.servers, "test", file(5, 15))
+        assert trips() - before - few <= 10 * 2  # one to add it, one to read it
