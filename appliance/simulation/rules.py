@@ -337,8 +337,8 @@ class YesterdayRule(OracleRule):
 class InformedRule(FittingRule):
     """All that can be known: the final sizes of classes that took place before, exactly.
 
-    A new class counts as the mean of all, or as the users that it has. What this rule does not
-    reach, no rule without a look into the future reaches.
+    A new class counts as the mean of all, or as the users that it has. Its distance to the oracle
+    is due to new classes.
     """
 
     name = "oracle, new unknown"

@@ -140,7 +140,9 @@ def _recordings(question: Question) -> Statement:
         "tenant": "coalesce(t.value, '')",
         "origin": "coalesce(o.value, '')",
     }
-    grouped = group_by(question.by, at="(r.starttime AT TIME ZONE 'UTC')", **columns)
+    grouped = group_by(
+        dict(enumerate(question.by)), at="(r.starttime AT TIME ZONE 'UTC')", **columns
+    )
     return _RECORDINGS.format(**grouped), (*bounds(question), question.tenant, in_time)
 
 
@@ -149,7 +151,7 @@ def _samples(question: Question, live: Mapping[str, ServerUsage]) -> Statement:
     tenant, server = "tenant" in by or question.tenant is not None, "server" in by
     scope = {(True, True): 0, (True, False): 1, (False, True): 2, (False, False): 3}
     parts = {"tenant": "p.tenant" if tenant else "''", "server": "p.server" if server else "''"}
-    statement = _SAMPLES.format(**group_by(by, at="at"), **parts)
+    statement = _SAMPLES.format(**group_by(dict(enumerate(by)), at="at"), **parts)
     minutes = dump_rows(_live_minutes(live))
     return statement, (*bounds(question), question.tenant, minutes, scope[tenant, server])
 

@@ -64,50 +64,74 @@ LATERAL (
     GROUP BY {keys}
 ) found
 """
-# The part of a run that is in the period; by hour, day or month its part in each of them.
+# The part of a run that is in the period; by hour, day or month its part in each of them: the first
+# and the last, and between these, seldom, whole ones.
 _WHOLE = "(SELECT *, greatest(created_at, $1) AS from_at, least(ended_at, $2) AS to_at FROM runs)"
 _PARTS = """(
-    SELECT runs.*, period, greatest(created_at, $1, period) AS from_at,
-        least(ended_at, $2, period + interval '1 {period}') AS to_at
-    FROM runs, generate_series(date_trunc('{period}', greatest(created_at, $1)),
-        least(ended_at, $2 - interval '1 millisecond'), interval '1 {period}') AS period
-    WHERE ended_at > period OR created_at = period
+    SELECT runs.*, part.* FROM runs,
+    LATERAL (SELECT greatest(created_at, $1) AS from_at, least(ended_at, $2) AS to_at) whole,
+    LATERAL (SELECT {first} AS first, {last} AS last) periods,
+    LATERAL (
+        SELECT first AS period, from_at, least(to_at, first + interval '1 {period}') AS to_at
+        UNION ALL
+        SELECT at, at, at + interval '1 {period}' FROM generate_series(
+            first + interval '1 {period}', last - interval '1 {period}', interval '1 {period}') at
+        WHERE last > first + interval '1 {period}'
+        UNION ALL
+        SELECT last, last, to_at WHERE last > first AND to_at > last
+    ) part
 )"""
-_SHARED = """
-SELECT {keys}, sum(meetings)::bigint AS meetings,
+_SHARES = """(SELECT *, CASE WHEN from_at = created_at AND to_at = ended_at THEN 1.0::float8
+    ELSE date_part('epoch', to_at - from_at) / date_part('epoch', ended_at - created_at)
+    END AS share FROM {parts} parts) shared"""
+_SUMS = """sum(user_ms * share) AS user_ms, sum(dial_in_ms * share) AS dial_in_ms,
+    1000 * sum(date_part('epoch', to_at) - date_part('epoch', from_at)) FILTER (WHERE recorded)
+        AS recorded_ms"""
+_TIMES = f"SELECT {{expressions}}, {_SUMS} FROM {_SHARES} GROUP BY {{numbers}}"
+_COUNTS_AND_TIMES = f"""
+SELECT {{keys}}, sum(meetings)::bigint AS meetings,
     count(*) FILTER (WHERE meetings > 0) AS distinct_meetings, sum(user_ms) AS user_ms,
-    sum(dial_in_ms) AS dial_in_ms, 1000 * sum(recorded_s) AS recorded_ms{peaks}
+    sum(dial_in_ms) AS dial_in_ms, sum(recorded_ms) AS recorded_ms{{peaks}}
 FROM (
-    SELECT {expressions}, count(*) FILTER (WHERE from_at = created_at) AS meetings,
-        sum(user_ms * share) AS user_ms, sum(dial_in_ms * share) AS dial_in_ms,
-        sum(date_part('epoch', to_at) - date_part('epoch', from_at)) FILTER (WHERE recorded)
-            AS recorded_s, max(peak_users) AS peak_users
-    FROM (SELECT *, CASE WHEN from_at = created_at AND to_at = ended_at THEN 1.0::float8
-            ELSE date_part('epoch', to_at - from_at) / date_part('epoch', ended_at - created_at)
-            END AS share FROM {parts} parts) shared
-    GROUP BY {numbers}, tenant, meeting_id
+    SELECT {{expressions}}, count(*) FILTER (WHERE from_at = created_at) AS meetings, {_SUMS},
+        max(peak_users) AS peak_users
+    FROM {_SHARES} GROUP BY {{numbers}}, tenant, meeting_id
 ) each
-GROUP BY {keys}
+GROUP BY {{keys}}
 """
 # A meeting has one run at a time.
 _MEETING_PEAKS = ", max(peak_users) AS peak_users, 1 AS peak_meetings"
 # By origin peaks are at most so many: each run counts with its greatest number of users while it
 # lasts, by the minute.
-_PEAKS = """
-SELECT {keys}, max(users)::bigint AS peak_users, max(runs)::bigint AS peak_meetings
-FROM (
-    SELECT {keys}, sum(users) OVER each AS users, sum(runs) OVER each AS runs
-    FROM (
-        SELECT {expressions}, date_bin('1 minute', from_at, '2000-01-01 00:00Z') AS at,
-            sum(peak_users)::int AS users, count(*)::int AS runs
-        FROM {parts} begun GROUP BY {numbers}, at
-        UNION ALL
-        SELECT {expressions}, date_bin('1 minute', to_at, '2000-01-01 00:00Z')
-            + interval '1 minute' AS at, -sum(peak_users)::int, -count(*)::int
-        FROM {parts} ended GROUP BY {numbers}, at
-    ) changes WINDOW each AS (PARTITION BY {keys} ORDER BY at)
-) running
-GROUP BY {keys}
+_CHANGES = """
+, changes AS (
+    SELECT {expressions}, date_bin('1 minute', from_at, '2000-01-01 00:00Z') AS at,
+        sum(peak_users)::int AS users, count(*)::int AS runs
+    FROM {whole} begun GROUP BY {numbers}, at
+    UNION ALL
+    SELECT {expressions}, date_bin('1 minute', greatest(from_at, to_at - interval '1 millisecond'),
+        '2000-01-01 00:00Z') + interval '1 minute' AS at, -sum(peak_users)::int, -count(*)::int
+    FROM {whole} ended GROUP BY {numbers}, at
+)"""
+_RUNNING = """(
+    SELECT {keys}, at, sum(users) OVER each AS users, sum(runs) OVER each AS runs
+    FROM {changes} changes WINDOW each AS (PARTITION BY {keys} ORDER BY at)
+) running"""
+_PEAKS = f"""{_CHANGES}
+SELECT {{keys}}, max(users)::bigint AS peak_users, max(runs)::bigint AS peak_meetings
+FROM {_RUNNING} GROUP BY {{keys}}
+"""
+# What runs at the beginning of a period is known by a change of 0 there.
+_PEAKS_IN_TIME = f"""{_CHANGES}, begins AS (
+    SELECT at FROM (SELECT min(at) AS from_at, max(at) AS to_at FROM changes) bounds,
+        generate_series({{first}}, to_at, interval '1 {{period}}') AS at
+), in_time AS (
+    SELECT * FROM changes
+    UNION ALL SELECT {{keys}}, at, 0, 0 FROM (SELECT DISTINCT {{keys}} FROM changes) known, begins
+)
+SELECT {{keys}}, {{at}} AS {{period_key}}, max(users)::bigint AS peak_users,
+    max(runs)::bigint AS peak_meetings
+FROM {_RUNNING} WHERE runs > 0 GROUP BY {{keys}}, {{period_key}}
 """
 _STORED = "SELECT id FROM appliance.meeting_runs WHERE id = ANY ($1::uuid[])"
 
@@ -184,23 +208,40 @@ class RunSelection:
         in_time = any(name in PERIODS for name in by)
         parts = _PARTS if in_time else _WHOLE
         if "meeting" in by:
-            return [self._statement(_SHARED, parts, peaks=_MEETING_PEAKS)]
-        if "origin" in by:
-            return [self._statement(_SHARED, parts, peaks=""), self._statement(_PEAKS, parts)]
+            return [self._statement(_COUNTS_AND_TIMES, parts, peaks=_MEETING_PEAKS)]
+        found = []
         if in_time:
-            return [self._statement(_COUNTS_IN_TIME, "", *self._first_and_last)]
-        return [self._statement(_COUNTS, "")]
+            found.append(self._statement(_COUNTS_IN_TIME, "", *self._first_and_last))
+        elif "origin" not in by:
+            found.append(self._statement(_COUNTS, ""))
+        if "origin" in by and in_time:
+            peaks = self._statement(_PEAKS_IN_TIME, "", changes="in_time")
+            found += [self._statement(_TIMES, parts), peaks]
+        elif "origin" in by:
+            found.append(self._statement(_COUNTS_AND_TIMES, parts, peaks=""))
+            found.append(self._statement(_PEAKS, "", changes="changes"))
+        return found
 
     def _statement(self, text: str, parts: str, *arguments: object, **more: str) -> Statement:
         """Return a statement on the runs; `parts`: _WHOLE, _PARTS, or empty."""
         by = self.question.by
         period = next((name for name in by if name in PERIODS), "")
         # Read once if it is needed for each period, else where several processes can read it.
-        once = period and not parts
-        runs = _RUNS.format(materialized="MATERIALIZED" if once else "NOT MATERIALIZED")
-        grouped = group_by(by, at="period", origin="origin", meeting="meeting_id")
-        parts = parts.format(period=period)
-        text = text.format(**grouped, period=period, parts=parts, **more)
+        runs = _RUNS.format(materialized="MATERIALIZED" if arguments else "NOT MATERIALIZED")
+        columns = {"origin": "origin", "meeting": "meeting_id"}
+        names = dict(enumerate(by))
+        if "changes" in more:  # of which the periods are made later
+            names = {number: name for number, name in names.items() if name != period}
+        ends = {"first": floor_time(period, "from_at"), "last": floor_time(period, "to_at")}
+        text = text.format(
+            **group_by(names, at="period", **columns),
+            **(ends | more),
+            period=period,
+            parts=parts.format(period=period, **ends),
+            whole=_WHOLE,
+            at=floor_time(period, "at"),
+            period_key=f"k{by.index(period)}" if period else "",
+        )
         return runs + text, (*self._arguments, *arguments)
 
 
@@ -213,18 +254,23 @@ def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def group_by(by: Sequence[str], *, at: str, **columns: str) -> dict[str, str]:
-    """Return the parts of a statement that group by these dimensions."""
+def floor_time(period: str, at: str) -> str:
+    """Return the SQL of the beginning of the period in which a time lies, in sessions of UTC."""
+    if period == "month":
+        return f"date_trunc('month', {at})"
+    return f"date_bin('1 {period}', {at}, '2000-01-01 00:00Z')"  # half the time
+
+
+def group_by(by: Mapping[int, str], *, at: str, **columns: str) -> dict[str, str]:
+    """Return the parts of a statement that group by these dimensions, numbered as in the key."""
     expressions = []
-    for number, name in enumerate(by):
+    for number, name in by.items():
         source = columns.get(name, name)
-        if name in PERIODS and at != "period":
-            source = f"date_trunc('{name}', {at})"
-        elif name in PERIODS:
-            source = at
+        if name in PERIODS:
+            source = at if at == "period" else floor_time(name, at)
         expressions.append(f"{source} AS k{number}")
     return {
-        "keys": ", ".join(f"k{number}" for number in range(len(by))),
+        "keys": ", ".join(f"k{number}" for number in by),
         "expressions": ", ".join(expressions),
         "numbers": ", ".join(str(number + 1) for number in range(len(by))),
     }

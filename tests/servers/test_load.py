@@ -308,12 +308,13 @@ async def test_large_class_goes_to_the_strong_one_of_unequal_servers(
         assert (await pool.create("large", size_hint=100)).server_id == strong
 
 
-async def test_new_classes_are_spread_by_the_cameras_that_they_may_have(
+async def test_new_classes_are_spread_over_unequal_servers_by_the_cameras_that_they_may_have(
     redis_url: str, redis_namespace: str
 ) -> None:
     """The load itself has none of them; a poll that sees cameras, and time, take them away."""
     async with open_store_pool(redis_url, redis_namespace, PlacementRules(CAMERAS)) as pool:
         a, b = await pool.add("a"), await pool.add("b")
+        await pool.add("weak", load_multiplier=4.0)
         await pool.poll(b, [listed("x", participants=40)])  # a load of 42
         first = await pool.create("new")
         assert (first.server_id, await pool.load(a)) == (a, 15 + 2)
@@ -331,3 +332,13 @@ async def test_new_classes_are_spread_by_the_cameras_that_they_may_have(
         await pool.create("new")  # known: nothing more is expected
         assert await pool.redis("HGETALL", "appliance:unseen_load") == []
         await pool.check_layout()
+
+
+async def test_equal_servers_are_chosen_by_their_loads_alone(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_store_pool(redis_url, redis_namespace, PlacementRules(CAMERAS)) as pool:
+        a, b = await pool.add("a"), await pool.add("b")
+        await pool.poll(b, [listed("x", participants=40)])
+        assert [(await pool.create(one)).server_id for one in ("new", "second")] == [a, a]
+        assert await pool.redis("HGETALL", "appliance:unseen_load") == []

@@ -55,8 +55,8 @@ local function worst_case(counts, size)
 end
 
 -- Cameras, each with a microphone, that a meeting may have of which nothing is known. They are no part of a load,
--- which is what was seen and reserved, but of the choice: strong servers get most of these meetings, and would
--- be the fullest if each counted as one of listeners.
+-- which is what was seen and reserved, but of the choice among unequal servers: the strong ones get most of these
+-- meetings, and would be the fullest if each counted as one of listeners. Equal ones share them evenly.
 local function unknown_cameras(counts, size)
   if not q.weights or not size or size[2] then return 0 end
   return math.min(counts.participants, q.min_user_count) / 2
@@ -131,6 +131,7 @@ end
 local avoided = call('GET', A .. 'avoid:' .. id)
 local forecast_counts, own_load, worst_load -- of this meeting, once it is to be placed
 local unseen = {} -- of servers, what their new meetings may still add (unknown_cameras)
+local weakest, strongest = 0, math.huge -- multipliers of the servers that were considered
 local found_any, best, best_rank, best_load = false, {}, WORST_RANK, nil
 local ending, must_wait = {}, false
 
@@ -157,6 +158,7 @@ local function consider(server_id, load)
   local version = shares and call('HGET', P .. 'server:' .. server_id, 'bbb_version')
   if shares and exceeds_share(version) then rank = rank + 8 end
   local multiplier = multiplier_of(s[5])
+  weakest, strongest = math.max(weakest, multiplier), math.min(strongest, multiplier)
   if worst_load then load = load + worst_load * multiplier + (unseen[server_id] or 0) end
   if rank < best_rank or (rank == best_rank and load < best_load) then best, best_rank, best_load = {}, rank, load end
   if rank == best_rank and load == best_load then
@@ -320,7 +322,7 @@ if q.weights then
     'expected_voice', decimal(forecast_counts.voice or 0))
   local cameras = unknown_cameras(forecast_counts, size)
   local more = unseen_load(q.weights, cameras) * chosen.multiplier
-  if more > 0 then
+  if more > 0 and strongest < weakest then
     call('HSET', A .. 'meeting:' .. id, 'unknown_cameras', decimal(cameras))
     call('HINCRBYFLOAT', A .. 'unseen_load', chosen.id, decimal(more))
     call('EXPIRE', A .. 'unseen_load', UNSEEN_TTL_S)
