@@ -17,14 +17,19 @@ from appliance.model import ServerState
 
 MANY = 300
 """Up to this many servers are drawn one by one."""
+_WIDEST = 8.0
+"""Of a tower, in percent of the picture: a few servers are no blocks."""
 _POINTS = 288
 """Points of a chart of a day: one for five minutes."""
 
 
-def draw_bar(share: float | None, label: str) -> Markup:
-    """Return a bar that is filled to a share from 0 to 1; None: an empty frame."""
+def draw_bar(share: float | None, label: str, limited: object = False) -> Markup:
+    """Return a bar that is filled to a share from 0 to 1; None: an empty frame.
+
+    limited: a share of a limit, so that nearly all of it is too much.
+    """
     level = 0.0 if share is None else min(1.0, max(0.0, share))
-    kind = "bar none" if share is None else "bar full" if level >= 0.9 else "bar"
+    kind = "bar none" if share is None else "bar full" if limited and level >= 0.9 else "bar"
     return Markup(
         f'<svg class="{kind}" role="img" aria-label="{escape(label)}">'
         f'<rect class="value" width="{100 * level:.0f}%" height="100%"/></svg>'
@@ -101,19 +106,18 @@ def _areas(values: Sequence[float], top: float) -> Iterator[str]:
             yield f"L{x} {y:g}"
 
 
-def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
+def draw_skyline(towers: Sequence[tuple[str, float]], label: str) -> Markup:
     """Return all servers side by side, each as high as it is used: the picture of the pool.
 
-    Height is the share of its maximum of users, else its load among the highest load. What takes no
-    meetings is drawn below the line. More than MANY servers are in the order of their height.
+    `towers`: of each server what `tower_of` returns. What takes no meetings is drawn below the
+    line. More than MANY servers are in the order of their height.
     """
-    if not rows:
+    if not towers:
         return Markup("")
-    highest = max((row.server.load or 0.0 for row in rows), default=0.0) or 1.0
-    width = 100.0 / len(rows)
-    gap = 0.0 if len(rows) > MANY else min(0.4, width * 0.2)
+    width = min(_WIDEST, 100.0 / len(towers))
+    gap = 0.0 if len(towers) > MANY else min(0.4, width * 0.2)
     paths: dict[str, list[str]] = {"up": [], "hot": [], "cordoned": [], "off": [], "dead": []}
-    for number, count, kind, height in _towers(rows, highest):
+    for number, count, kind, height in _in_places(towers):
         x, w = number * width, count * width - gap
         y, h = (78 - height, height) if kind in ("up", "hot", "cordoned") else (82, 16.0)
         paths[kind].append(f"M{x:.2f} {y:.1f}h{w:.2f}v{h:.1f}h-{w:.2f}z")
@@ -126,13 +130,12 @@ def draw_skyline(rows: Sequence[ServerRow], label: str) -> Markup:
     )
 
 
-def _towers(rows: Sequence[ServerRow], highest: float) -> Iterator[tuple[int, int, str, float]]:
+def _in_places(towers: Sequence[tuple[str, float]]) -> Iterator[tuple[int, int, str, float]]:
     """Yield first place, number of places, kind and height of each tower.
 
     More than MANY servers are sorted by height, and servers of the same height share a tower.
     """
-    towers = [tower_of(row, highest) for row in rows]
-    if len(rows) <= MANY:
+    if len(towers) <= MANY:
         yield from ((at, 1, *tower) for at, tower in enumerate(towers))
         return
     counts = Counter((kind, float(round(height))) for kind, height in towers)
@@ -145,7 +148,7 @@ def _towers(rows: Sequence[ServerRow], highest: float) -> Iterator[tuple[int, in
 
 
 def tower_of(row: ServerRow, highest: float) -> tuple[str, float]:
-    """Return what a server is drawn as, and its height."""
+    """Return what a server is drawn as, and its height: how full it is (`usage_share`)."""
     server = row.server
     if server.state is ServerState.DISABLED:
         return "off", 0.0

@@ -12,6 +12,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from appliance.model import Server
 
@@ -90,6 +91,12 @@ class History:
                 samples.append(value if answers else GAP)
                 if len(samples) > DAY_MIN // STEP_MIN:
                     del samples[0]
+
+    def refused_lately(self) -> float:
+        """Return how many creates were refused in the last hour."""
+        since = self.pool[-1].minute - HOUR_MIN if self.pool else 0
+        recent = takewhile(lambda one: one.minute > since, reversed(self.pool))
+        return sum(one.refused for one in recent)
 
     def hour_of(self, server_id: str) -> Sequence[float]:
         """Return the users of a server in the last hour, minute by minute, oldest first."""

@@ -118,18 +118,20 @@ class _PageViews:
             return text_response(403, line)
         try:
             return await serve(texts)
-        except StoreDown as error:
-            self._console.features.faults.note("request_without_store", "redis", reason=str(error))
-            return self._broken(texts, "Redis does not answer")
-        except DatabaseDown as error:
-            self._console.features.faults.note(
-                "request_without_store", "postgres", reason=str(error)
-            )
-            return self._broken(texts, "PostgreSQL does not answer")
+        except (StoreDown, DatabaseDown) as error:
+            return self._broken(texts, self._note_store(error))
         except HttpError as error:
             return text_response(error.status, error.reason)
         except PageFailed as error:
             return text_response(error.status, texts.t(str(error)))
+
+    def _note_store(self, error: StoreDown | DatabaseDown) -> str:
+        """Log that a store is away; return the message that says which one."""
+        store, name = (
+            ("redis", "Redis") if isinstance(error, StoreDown) else ("postgres", "PostgreSQL")
+        )
+        self._console.features.faults.note("request_without_store", store, reason=str(error))
+        return f"{name} does not answer"
 
     def _broken(self, texts: Texts, reason: str) -> Response:
         """Say that a store is away, on a page that tries again by itself."""
@@ -160,6 +162,8 @@ class _PageViews:
             done = await route.handler(console, visit)
         except (PageFailed, ChangeFailed) as error:
             return await self._finish(visit, error)
+        except (StoreDown, DatabaseDown) as error:
+            return await self._finish(visit, PageFailed(503, self._note_store(error)))
         return done if isinstance(done, Response) else await self._finish(visit, done)
 
     async def _finish(self, visit: Visit, done: Done | PageFailed | ChangeFailed) -> Response:
@@ -177,7 +181,7 @@ class _PageViews:
         if not isinstance(done, Done):
             again = status == 503 and request.method == "GET"
             return await console.page(
-                visit, "failed.html", status, reason=notice.text, incomplete=again
+                visit, "failed.html", status, reason=notice.text, again=again, incomplete=again
             )
         response = _redirect(done.to)
         self._set_cookie(response, NOTICE_COOKIE, console.sign_notice(notice), 60)

@@ -26,6 +26,7 @@ from appliance.servers.administration import list_servers
 from appliance.servers.maintenance.rules import Window
 from appliance.servers.maintenance.windows import list_windows, next_windows
 from appliance.servers.versions.watch import VersionRow, list_versions
+from appliance.system.threads import map_in_slices
 
 _READ_S = 4.0
 _SLOW_EVERY_S = 5.0
@@ -101,6 +102,11 @@ class PoolSnapshot:
         """Return the servers."""
         return [row.server for row in self.rows]
 
+    def label(self, server_id: str) -> str:
+        """Return the label of a server; its id if it is not in the pool."""
+        row = self.by_id.get(server_id)
+        return row.label if row else server_id
+
     @property
     def highest_load(self) -> float:
         """Return the load of the server with the highest one."""
@@ -156,13 +162,13 @@ class SnapshotReader:
         labels = host_labels([server.url for server in servers])
         await trio.lowlevel.checkpoint()
         polls = features.metrics.last_polls
-        rows = tuple(
-            ServerRow(
-                *(server, label, polls.get(server.id), self._drains.get(server.id, 0)),
-                window=windows.get(server.id),
-            )
-            for server, label in zip(servers, labels, strict=True)
-        )
+
+        def describe(one: tuple[Server, str]) -> ServerRow:
+            server, label = one
+            drain_from, window = self._drains.get(server.id, 0), windows.get(server.id)
+            return ServerRow(server, label, polls.get(server.id), drain_from, window)
+
+        rows = tuple(await map_in_slices(describe, zip(servers, labels, strict=True)))
         await trio.lowlevel.checkpoint()
         self.last = PoolSnapshot(
             features.now_ms(),

@@ -7,7 +7,7 @@ no translation is shown in English.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +21,7 @@ from appliance.log import Log
 ENGLISH = "en"
 UNKNOWN = "\N{EN DASH}"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_SERVER_FIELDS = ("server", "subject", "other", "moved_from", "failed")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -86,9 +87,13 @@ class Texts:
                 return self.messages[message].format_map(dict(zip(names, parts, strict=True)))
         return text
 
-    def event(self, event: Event) -> str:
-        """Return what happened."""
-        return describe(event.event, event.fields, self.t) if self.messages else event.text
+    def event(self, event: Event, label: Callable[[str], str]) -> str:
+        """Return what happened; `label` gives the host name of a server in place of its id."""
+        fields = {
+            name: label(value) if name in _SERVER_FIELDS and isinstance(value, str) else value
+            for name, value in event.fields.items()
+        }
+        return describe(event.event, fields, self.t)
 
     def n(self, count: int, one: str, many: str, **values: Any) -> str:
         """Translate the message for one or the one for another number of things (`{n}`)."""

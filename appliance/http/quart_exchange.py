@@ -19,6 +19,7 @@ from typing import cast
 
 import quart
 import trio
+from quart.wrappers.base import ClientDisconnectedError
 
 from appliance.http.messages import (
     AsgiApp,
@@ -82,7 +83,9 @@ class Exchange:
                 await app({**scope, "headers": headers, _KEY: self}, self._receive, self._pass)
                 self.nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
-            raise _first_error(group) from None
+            error = _first_error(group)
+            # It has left just when its response was to begin.
+            raise ClientGone if isinstance(error, ClientDisconnectedError) else error from None
         if not self._complete:
             raise ClientGone
         self._report_once(b"")

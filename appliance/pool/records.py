@@ -23,6 +23,7 @@ from appliance.model import (
     TenantId,
 )
 from appliance.redis.store import RedisStore, RedisStores, in_chunks
+from appliance.system.threads import map_in_slices
 from appliance.tenants.scoped_id import scoped_id
 
 NOTIFY_AFTER_LOSS_MS = 5_000
@@ -163,7 +164,7 @@ class PoolRecords:
     async def _read_servers(self, redis: RedisStore, server_ids: Sequence[str]) -> list[Server]:
         found: list[Server] = []
         for some in in_chunks(server_ids, CHUNK):
-            found += map(self._parse, await redis.run("list_servers", *some))
+            found += await map_in_slices(self._parse, await redis.run("list_servers", *some))
         return found
 
     def _parse(self, packed: str) -> Server:

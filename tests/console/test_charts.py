@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from appliance.console.charts import MANY, draw_skyline
+from appliance.console.charts import MANY, draw_skyline, tower_of
 from appliance.console.snapshot import ServerRow
 from appliance.model import Server, ServerId, ServerState
 
@@ -18,7 +18,8 @@ def row(number: int, users: int, state: ServerState = ServerState.ENABLED) -> Se
 
 def towers(rows: list[ServerRow], kind: str) -> list[tuple[float, float]]:
     """Return place and height of what is drawn as a kind."""
-    path = re.search(f'class="{kind}" d="([^"]*)"', draw_skyline(rows, "pool"))
+    drawn = draw_skyline([tower_of(one, 1.0) for one in rows], "pool")
+    path = re.search(f'class="{kind}" d="([^"]*)"', drawn)
     found = re.findall(r"M([\d.]+) [\d.]+h[\d.]+v([\d.]+)h", path[1] if path else "")
     return [(float(x), float(height)) for x, height in found]
 

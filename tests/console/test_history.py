@@ -25,6 +25,16 @@ def test_history_adds_servers_up_and_counts_what_is_new() -> None:
     assert [value for value in history.day("errors") if value == value] == [0, 0, 1]
 
 
+def test_refused_creates_are_counted_for_an_hour() -> None:
+    history = History()
+    assert history.refused_lately() == 0
+    for minute, refused in ((100, 0), (101, 4), (130, 9), (161, 10)):
+        history.add(minute, [], refused=refused, errors=0)
+
+    assert history.refused_lately() == 5 + 1
+    assert len(history.pool) == 4
+
+
 def test_history_is_bounded_and_forgets_servers_that_are_gone() -> None:
     history = History()
     for minute in range(2 * DAY_MIN):

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webelement import WebElement
@@ -28,6 +32,14 @@ PAGES = (
     "what-if",
 )
 WAIT_S = 20.0
+NO_LONGER_THERE = (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    ElementNotInteractableException,  # it has moved below something else, or is hidden
+)
+MARK = "getSelection().selectAllChildren(arguments[0])"
+BUTTONS = "return [...document.querySelectorAll('button')].map((one) => one.textContent.trim())"
+FOCUSED = "return document.activeElement.textContent"
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +121,44 @@ class Visitor:
             return ""
 
     def press(self, name: str, within: str = "main") -> None:
-        """Press the button whose accessible name begins so."""
-        buttons = [one for one in self.all(f"{within} button") if one.is_displayed()]
-        (found,) = [one for one in buttons if one.accessible_name.startswith(name)][:1]
-        found.click()
+        """Press the button whose accessible name begins so, as soon as it is there."""
+
+        def press() -> bool:
+            for one in self.all(f"{within} button"):
+                if one.is_displayed() and one.accessible_name.startswith(name):
+                    one.click()
+                    return True
+            return False
+
+        self.wait(press)
+
+    def click(self, selector: str) -> None:
+        """Click on an element as soon as it is there."""
+
+        def click() -> bool:
+            self.find(selector).click()
+            return True
+
+        self.wait(click)
 
     def wait(self, condition, within_s: float = WAIT_S) -> None:  # type: ignore[no-untyped-def]
-        """Wait until a condition holds."""
-        wait_for(condition, within_s, lambda: f"the condition; the page: {self.text('body')}")
+        """Wait until a condition holds. What a page replaces meanwhile is looked up again."""
+
+        def holds() -> bool:
+            try:
+                return bool(condition())
+            except NO_LONGER_THERE:
+                return False
+
+        wait_for(holds, within_s, lambda: f"the condition; the page: {self.text('body')}")
+
+    def wait_live(self) -> None:
+        """Wait until the page changes by itself; what comes first replaces its parts."""
+        self.wait(lambda: self.text("#live") == "live")
+
+    def run(self, script: str, *arguments: object) -> object:
+        """Run a script in the page and return what it returns."""
+        return self.driver.execute_script(script, *arguments)
 
     def row(self, number: int) -> str:
         """Return the selector of a server's row."""
@@ -149,7 +191,8 @@ def test_viewer_sees_everything_and_changes_nothing(visitor: Visitor) -> None:
     visitor.log_in("viewer")
     for page in PAGES:
         visitor.open(page.format(id=visitor.pool.ids[0]))
-        names = [one.accessible_name for one in visitor.all("button") if one.is_displayed()]
+        names = visitor.run(BUTTONS)
+        assert isinstance(names, list)
         assert not [
             name
             for name in names
@@ -166,9 +209,8 @@ def test_change_by_ctl_is_shown_within_two_seconds(visitor: Visitor) -> None:
     visitor.log_in("viewer")
     visitor.open("servers")
     row = visitor.row(0)
-    visitor.wait(lambda: bool(visitor.all(row)))
-    visitor.wait(lambda: visitor.text("#live") == "live")
-    assert "enabled" in visitor.text(row)
+    visitor.wait_live()
+    visitor.wait(lambda: "enabled" in visitor.text(row))
 
     began_s = time.monotonic()
     visitor.pool.appliance.control.post("cordonServer", {"id": visitor.pool.ids[0]})
@@ -181,7 +223,6 @@ def test_cordon_can_be_undone(visitor: Visitor) -> None:
     visitor.log_in()
     visitor.open("servers")
     row = visitor.row(0)
-    visitor.wait(lambda: bool(visitor.all(row)))
 
     visitor.press("Cordon", row)
     visitor.wait(lambda: "cordoned" in visitor.text(row))
@@ -209,7 +250,6 @@ def test_disable_of_a_server_in_use_is_typed(visitor: Visitor) -> None:
     visitor.open("servers")
     label = f"127.0.0.1:{visitor.pool.servers[1].port}"
 
-    visitor.wait(lambda: bool(visitor.all(visitor.row(1))))
     visitor.press("Disable", visitor.row(1))
     visitor.wait(lambda: "It has 1 meeting with 4 users now." in visitor.text())
     visitor.find("#typed").send_keys(label)
@@ -242,11 +282,46 @@ def test_keyboard_searches_and_opens(visitor: Visitor) -> None:
     search = visitor.driver.switch_to.active_element
     search.send_keys(port, Key.ENTER)
     visitor.wait(lambda: f"q={port}" in visitor.driver.current_url)
-    visitor.wait(lambda: visitor.text("#live") == "live")
+    visitor.wait_live()
     visitor.find("body").send_keys(Key.ARROW_DOWN)
     visitor.driver.switch_to.active_element.send_keys(Key.ENTER)
 
     visitor.wait(lambda: visitor.driver.current_url.endswith(visitor.pool.ids[1]))
+
+
+def test_focus_and_selection_stay_while_rows_change(visitor: Visitor) -> None:
+    """What an operator reads, marks or has under the finger is not taken away by live changes."""
+    visitor.log_in()
+    visitor.open("servers")
+    row, other = visitor.row(1), visitor.row(0)
+    visitor.wait_live()
+    visitor.wait(lambda: "4" in visitor.text(f"{row} td[data-label=Users]"))
+    visitor.find(f"{row} [data-open]").send_keys("")  # the focus
+    visitor.run(MARK, visitor.find(f"{row} .under.status"))
+    (held,) = visitor.pool.servers[1].meetings()
+    visitor.pool.servers[1].set_users(held, participants=9)
+    visitor.pool.appliance.poll()
+    visitor.wait(lambda: visitor.text(f"{row} td[data-label=Users]").endswith("9"))
+    control = visitor.pool.appliance.control
+    control.post("deleteServer", {"id": visitor.pool.ids[0], "force": True})
+    visitor.wait(lambda: not visitor.all(other))
+
+    assert visitor.run(FOCUSED) == visitor.text(f"{row} [data-open]")
+    assert visitor.run("return String(getSelection())") == "online"
+
+
+def test_keyboard_stays_in_the_row_whose_state_it_changed(visitor: Visitor) -> None:
+    visitor.log_in()
+    visitor.open("servers")
+    row = visitor.row(1)
+    visitor.wait_live()
+    label = visitor.text(f"{row} [data-open]")
+    buttons = [one for one in visitor.all(f"{row} button") if one.text == "Drain"]
+    buttons[0].send_keys(Key.ENTER)
+    visitor.wait(lambda: "cordoned" in visitor.text(row))
+
+    # Not on Disable, which is where Drain was.
+    visitor.wait(lambda: visitor.run(FOCUSED) == label)
 
 
 # --- meetings ------------------------------------------------------------------------------------
@@ -255,9 +330,9 @@ def test_keyboard_searches_and_opens(visitor: Visitor) -> None:
 def test_enter_on_a_selected_server_changes_nothing(visitor: Visitor) -> None:
     visitor.log_in()
     visitor.open("servers")
-    visitor.wait(lambda: visitor.text("#live") == "live")  # rows may be replaced until then
+    visitor.wait_live()
     box = f"{visitor.row(0)} input[type=checkbox]"
-    visitor.find(box).click()
+    visitor.click(box)
     visitor.find(box).send_keys(Key.ENTER)
     visitor.open("servers")
 
@@ -272,7 +347,7 @@ def test_meeting_is_found_and_ended(visitor: Visitor) -> None:
     visitor.log_in("admin")
     visitor.open("meetings?q=linear")
 
-    visitor.find("td.name a").click()
+    visitor.click("td.name a")
     visitor.wait(lambda: "Dial-in number" in visitor.text())
     assert visitor.all(".names li")
     visitor.press("End this meeting")
@@ -418,6 +493,6 @@ def test_back_and_forth_through_many_pages_never_stalls(visitor: Visitor) -> Non
         visitor.open("servers")
         visitor.open("")
     visitor.driver.back()
-    visitor.wait(lambda: visitor.text("#live") == "live")
+    visitor.wait_live()
 
     assert time.monotonic() - began_s < 20

@@ -475,7 +475,7 @@ async def test_tenants_token_sees_no_page_of_the_pool(redis_url: str, redis_name
             assert (await client.post(f"/scalelite/{path}")).status == 403, path
         start = await client.ask("GET", "/scalelite/")
         assert start.headers["location"] == "/scalelite/meetings"
-        assert "no such meeting" in await client.get("/scalelite/meetings")
+        assert "No meeting is running" in await client.get("/scalelite/meetings")
 
 
 async def test_disable_asks_for_the_name_while_the_server_is_in_use(opened: OpenConsole) -> None:
@@ -583,6 +583,10 @@ async def test_store_that_is_away_is_said_and_recovered_from(redis_namespace: st
                     assert (await token.ask("GET", "/scalelite/servers")).status == 503
                     page = await secret.get("/scalelite/what-if")
                     assert DOWN in page.partition('data-part="stores"')[2].partition("<h1>")[0]
+                    failed = await secret.ask("GET", "/scalelite/meetings")
+                    assert (failed.status, failed.headers["refresh"]) == (503, "5")
+                    assert f"<h1>{DOWN}" in failed.body.decode()
+                    assert "Log out" in failed.body.decode()  # the other pages are a click away
                 finally:
                     redis.process.send_signal(signal.SIGCONT)
                 with trio.fail_after(15):
@@ -627,7 +631,7 @@ async def test_server_shows_what_happened_to_it_in_the_language_of_the_viewer(
 
     page = await client.get("/scalelite/servers/bbb1", "Accept-Language: de")
 
-    assert "bbb1 wurde auf cordoned gesetzt, vorher enabled (durch token anna)" in page
+    assert "bbb1.example.org wurde auf cordoned gesetzt, vorher enabled (durch token anna)" in page
     assert "bbb2 wurde" not in page
 
 

@@ -137,6 +137,23 @@ async def test_view_of_a_watched_client_is_cancelled_when_it_leaves() -> None:
     assert client.reports == []
 
 
+async def test_watched_client_that_has_left_when_its_response_begins_is_gone() -> None:
+    """Quart raises its own error then, which is no fault of the appliance."""
+    client = QuartClient()
+
+    async def view() -> Response:
+        current_exchange().watch_client()
+        client.gone.set()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        return await hello()
+
+    with trio.fail_after(DEADLINE_S), pytest.raises(ClientGone):
+        await client.request(view)
+
+    assert client.sent == []
+
+
 async def test_error_without_a_handler_is_raised_as_it_is() -> None:
     async def view() -> Response:
         raise KeyError("a defect")

@@ -27,7 +27,8 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         entries, problem = list(getattr(error.document, "entries", ())), str(error)
 
     def render() -> str:
-        return console.part("audit", view, entries=entries, problem=problem, limit=_LIMIT)
+        shown = {"entries": entries, "problem": problem, "filtered": any(fields.values())}
+        return console.part("audit", view, limit=_LIMIT, **shown)
 
     return Parts({"audit": console.cached(view.key, (entries, problem), render)})
 

@@ -27,8 +27,10 @@ from appliance.console.live import ListPart, Parts
 from appliance.console.pages.shared import cut_page
 from appliance.console.snapshot import PoolSnapshot
 from appliance.faults import BbbError
+from appliance.http.quart_exchange import current_exchange
 from appliance.meetings.administration import find_meetings
 from appliance.redis.store import in_chunks
+from appliance.system.threads import map_in_slices
 
 PARAMS = ("q", "server", "tenant", "sort", "p")
 _FIELDS = ("name", "users", "moderators", "videos", "seen_created", "created")
@@ -56,7 +58,8 @@ class MeetingPage:
 
 async def show(console: Console, visit: Visit) -> Response:
     """Show the list."""
-    return await console.live_page(visit, LIVE)
+    address = f"{current_exchange().origin.base_url}/bigbluebutton/api"
+    return await console.live_page(visit, LIVE, address=address)
 
 
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
@@ -66,7 +69,8 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     meetings = await describe_meetings(console, answer.meetings, seen)
     found = _choose(meetings, view)
     shown, links = cut_page(console, view, found)
-    entries = {f"meeting:{one.id}": console.part("meeting_row", view, one=one) for one in shown}
+    rows = await map_in_slices(lambda one: _row(console, view, one), shown)
+    entries = {f"meeting:{one.id}": html for one, html in zip(shown, rows, strict=True)}
     texts = view.texts
     counted = texts.meetings(len(found))
     if len(found) < len(meetings):
@@ -79,6 +83,11 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         },
         {"meetings": ListPart('<tbody data-part="meetings">', "</tbody>", entries)},
     )
+
+
+def _row(console: Console, view: View, one: MeetingPage) -> str:
+    place = ("meeting", view.texts.language, view.role, view.tenant_id, one.id)
+    return console.cached(place, one, lambda: console.part("meeting_row", view, one=one))
 
 
 async def describe_meetings(

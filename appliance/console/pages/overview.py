@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
@@ -12,13 +13,14 @@ from appliance.console.charts import MANY, tower_of
 from appliance.console.core import Console, LivePage, Route, View, Visit
 from appliance.console.live import Parts
 from appliance.console.pages.shared import describe_window, draw_day_charts, redirect_to
-from appliance.console.problems import find_problems
+from appliance.console.problems import Problem, find_problems
 from appliance.console.snapshot import PoolSnapshot
 from appliance.console.texts import UNKNOWN, Texts
 from appliance.doctor.findings import Level
 from appliance.events.journal import Event
 from appliance.fleet.capacity import Capacity
 from appliance.model import ServerState
+from appliance.system.threads import map_in_slices
 
 _SHOWN = 6
 """Problems that are listed; the others are on the doctor's page."""
@@ -57,16 +59,12 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     html: dict[str, str] = {}
     for name, render in _PARTS.items():
         html[name] = render(console, view, seen)
-        await trio.lowlevel.checkpoint()  # with thousands of servers each takes milliseconds
-    return Parts(
-        {
-            **html,
-            "figures": console.part("figures", view, figures=_figures(console, seen, texts)),
-            "events": console.part(
-                "events", view, events=await _read_events(console), of_server=False
-            ),
-        }
-    )
+        await trio.lowlevel.checkpoint()  # calls come in between
+    html["skyline"] = await _skyline(console, view, seen)
+    await trio.lowlevel.checkpoint()
+    html["figures"] = console.part("figures", view, figures=_figures(console, seen, texts))
+    known = {"events": await _read_events(console), "label": seen.label, "of_server": False}
+    return Parts({**html, "events": console.part("events", view, **known)})
 
 
 def _windows(console: Console, view: View, seen: PoolSnapshot) -> str:
@@ -85,8 +83,7 @@ async def _read_events(console: Console) -> list[Event]:
 def _banner(console: Console, view: View, seen: PoolSnapshot) -> str:
     texts = view.texts
     problems = find_problems(seen)
-    worst = problems[0].level if problems else Level.OK
-    level, sentence = judge(texts, worst, len(problems))
+    level, sentence = judge(texts, problems)
     enabled = [one for one in seen.servers if one.state is ServerState.ENABLED]
     summary = texts.t(
         "{online} of {enabled} enabled servers online, {meetings}, {users}",
@@ -108,13 +105,13 @@ def _banner(console: Console, view: View, seen: PoolSnapshot) -> str:
     )
 
 
-def judge(texts: Texts, worst: Level, count: int) -> tuple[str, str]:
+def judge(texts: Texts, problems: Sequence[Problem]) -> tuple[str, str]:
     """Return the level of the pool and the sentence that says it."""
-    if worst is Level.OK:
+    if not problems:
         return "ok", texts.t("All is well")
-    if worst is Level.FAIL:
-        return "fail", texts.n(count, "One thing is wrong", "{n} things are wrong")
-    return "warn", texts.n(count, "One thing needs a look", "{n} things need a look")
+    if faults := sum(one.level is Level.FAIL for one in problems):
+        return "fail", texts.n(faults, "One thing is wrong", "{n} things are wrong")
+    return "warn", texts.n(len(problems), "One thing needs a look", "{n} things need a look")
 
 
 def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]:
@@ -126,7 +123,7 @@ def _figures(console: Console, seen: PoolSnapshot, texts: Texts) -> list[Figure]
         f"{texts.number(others[word])} {word}" for word in ("cordoned", "disabled") if others[word]
     )
     capacity = seen.capacity
-    refused = sum(value for value in console.live.history.day("refused")[-60:] if value == value)
+    refused = console.live.history.refused_lately()
     work = seen.work
     dead = "fail" if online < len(enabled) else ""
     return [
@@ -183,10 +180,10 @@ def _waiting(
     )
 
 
-def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
-    rows = seen.rows
-    highest = seen.highest_load
-    count = Counter(tower_of(row, highest)[0] for row in rows)
+async def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
+    rows, highest = seen.rows, seen.highest_load
+    towers = await map_in_slices(lambda row: tower_of(row, highest), rows)
+    count = Counter(kind for kind, _ in towers)
     full = count["hot"]
     legend = [
         (
@@ -203,7 +200,7 @@ def _skyline(console: Console, view: View, seen: PoolSnapshot) -> str:
     many = "How much each of the {n} servers is used, the fullest at the left"
     few = "How much each of the {n} servers is used, by name from left to right"
     label = view.texts.t(many if len(rows) > MANY else few, n=len(rows))
-    return console.part("skyline", view, rows=rows, label=label, legend=legend)
+    return console.part("skyline", view, towers=towers, label=label, legend=legend)
 
 
 def _charts(console: Console, view: View, seen: PoolSnapshot) -> str:
@@ -213,6 +210,6 @@ def _charts(console: Console, view: View, seen: PoolSnapshot) -> str:
     )
 
 
-_PARTS = {"banner": _banner, "skyline": _skyline, "windows": _windows, "charts": _charts}
+_PARTS = {"banner": _banner, "windows": _windows, "charts": _charts}
 LIVE = LivePage("overview", parts)
 ROUTES = (Route("/", show, page="overview", for_tenants=True),)

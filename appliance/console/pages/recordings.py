@@ -25,6 +25,7 @@ from appliance.console.live import Parts
 from appliance.console.pages.meetings import read_tenant_names
 from appliance.console.pages.shared import redirect_to
 from appliance.console.snapshot import PoolSnapshot
+from appliance.faults import StoreDown
 
 PARAMS = ("q", "state", "tenant")
 _NEWEST = 1000
@@ -83,7 +84,10 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
         return Parts({"imports": ""})
     running = [(one, _progress(one)) for one in answer.imports if one.state in _RUNNING]
     done = [one for one in answer.imports if one.state not in _RUNNING]
-    refused = await console.calls.make("getRefusedUploads", view.actor, {})
+    try:
+        refused = await console.calls.make("getRefusedUploads", view.actor, {})
+    except StoreDown:
+        refused = []  # the page says that Redis is away
     html = console.part(
         "imports",
         view,

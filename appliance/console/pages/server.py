@@ -88,7 +88,11 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
             ),
             "charts": _charts(console, view, server.id),
             "events": console.part(
-                "events", view, events=await _read_events(console, server.id), of_server=True
+                "events",
+                view,
+                events=await _read_events(console, server.id),
+                label=seen.label,
+                of_server=True,
             ),
         }
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
 from quart import Response
 
@@ -24,6 +25,7 @@ from appliance.console.live import ListPart, Parts
 from appliance.console.pages.shared import cut_page, describe_window
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerState
+from appliance.system.threads import map_in_slices
 
 _MAX_AT_ONCE = 200
 PARAMS = ("q", "state", "status", "sort", "p")
@@ -42,10 +44,11 @@ async def show(console: Console, visit: Visit) -> Response:
 
 async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     """Render the rows of a page of the list."""
-    found = choose_rows(seen.rows, view)
+    found = await choose_rows(seen.rows, view)
     shown, links = cut_page(console, view, found)
-    highest = seen.highest_load
-    entries = {f"server:{row.server.id}": _row(console, view, row, highest) for row in shown}
+    highest, now_s = seen.highest_load, seen.at_ms // 1000
+    rows = await map_in_slices(lambda row: _row(console, view, row, highest, now_s), shown)
+    entries = {f"server:{row.server.id}": html for row, html in zip(shown, rows, strict=True)}
     return Parts(
         {
             "summary": console.part("summary", view, text=_summarise(view, seen, found)),
@@ -60,17 +63,20 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     )
 
 
-def choose_rows(rows: Sequence[ServerRow], view: View) -> list[ServerRow]:
+async def choose_rows(rows: Sequence[ServerRow], view: View) -> list[ServerRow]:
     """Return the rows that the parameters of a view ask for, in their order."""
     words = view.param("q").lower().split()
     state, status = view.param("state"), view.param("status")
-    found = [
-        row
-        for row in rows
-        if (not state or row.server.state.value == state)
-        and (not status or status_of(row.server) == status)
-        and all(word in _haystack(row) for word in words)
-    ]
+
+    def is_asked_for(row: ServerRow) -> bool:
+        return (
+            (not state or row.server.state.value == state)
+            and (not status or status_of(row.server) == status)
+            and all(word in _haystack(row) for word in words)
+        )
+
+    asked_for = await map_in_slices(is_asked_for, rows)
+    found = [row for row, asked in zip(rows, asked_for, strict=True) if asked]
     order = _ORDERS.get(view.param("sort"))
     return sorted(found, key=order) if order else found
 
@@ -96,9 +102,13 @@ def shape_of(server: Server) -> str:
     return "half" if server.state is ServerState.CORDONED else "ok"
 
 
-def _row(console: Console, view: View, row: ServerRow, highest: float) -> str:
+def _row(console: Console, view: View, row: ServerRow, highest: float, now_s: int) -> str:
+    """Render a row, unless it is known: after a change, and for its sparkline once a minute.
+
+    All rows in the same second would delay calls, so each has a second of its own.
+    """
     history = console.live.history
-    minute = history.pool[-1].minute if history.pool else 0
+    minute = (now_s + crc32(row.server.id.encode("utf-8", "replace"))) // 60
     share = usage_share(row, highest)
 
     def render() -> str:

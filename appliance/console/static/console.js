@@ -5,9 +5,14 @@ const body = document.body;
 
 // --- parts that change ---------------------------------------------------------------------------
 
+/** What an element does: no link or button becomes another one below somebody's finger. */
+const purpose = (node) => ["formaction", "href", "value"].map((name) => node.getAttribute?.(name)).join("\n");
+
+const isSame = (old, next) => old.nodeName === next.nodeName && purpose(old) === purpose(next);
+
 /** Make `old` like `next` with as few changes as possible, so that focus and selection stay. */
 function morph(old, next) {
-  if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName) {
+  if (!isSame(old, next)) {
     old.replaceWith(next);
     return;
   }
@@ -15,13 +20,23 @@ function morph(old, next) {
     if (old.data !== next.data) old.data = next.data;
     return;
   }
-  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) {
+    // What a viewer has opened stays open.
+    if (!next.hasAttribute(name) && !(name === "open" && old.matches("details"))) old.removeAttribute(name);
+  }
   for (const { name, value } of [...next.attributes]) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   const fresh = [...next.childNodes];
-  // Parts are found by their key: a row that moves takes its checkbox along.
-  const keyed = new Map([...old.children].filter((one) => one.dataset.part).map((one) => [one.dataset.part, one]));
+  // Parts are found by their key: a row that moves takes its checkbox along. Those that are gone go
+  // first, so that the others need not move.
+  const keys = new Set(fresh.map((child) => child.dataset?.part));
+  const keyed = new Map();
+  for (const child of [...old.children]) {
+    const key = child.dataset.part;
+    if (key && keys.has(key)) keyed.set(key, child);
+    else if (key) child.remove();
+  }
   fresh.forEach((child, index) => {
     const at = old.childNodes[index];
     const key = child.dataset?.part;
@@ -41,12 +56,22 @@ function parse(html) {
   return template.content.firstElementChild;
 }
 
+const partOf = (key) => document.querySelector(`[data-part="${CSS.escape(key)}"]`);
+
 function take(parts) {
+  const focused = document.activeElement;
+  const home = focused?.closest("[data-part]")?.dataset.part;
   for (const [key, html] of Object.entries(parts)) {
-    const old = document.querySelector(`[data-part="${CSS.escape(key)}"]`);
+    const old = partOf(key);
     const next = parse(html);
     if (old && next) morph(old, next);
   }
+  if (!home || document.activeElement === focused) return;
+  // It was moved, or is gone: the keyboard goes on with what does the same, else with its row.
+  const around = partOf(home);
+  const twins = [...(around?.querySelectorAll(focused.localName) ?? [])];
+  const heir = focused.isConnected ? focused : twins.find((one) => isSame(one, focused));
+  (heir ?? around?.querySelector("[data-open], a, button"))?.focus({ preventScroll: true });
 }
 
 const live = document.getElementById("live");
@@ -107,12 +132,15 @@ function prepareNotice() {
   fading = setInterval(tick, 1000);
 }
 
+const sending = new WeakSet();
+
 addEventListener("submit", async (event) => {
   const form = event.target;
   const button = event.submitter;
   if (!button || button.dataset.inline === undefined) return;
   event.preventDefault();
-  button.disabled = true;
+  if (sending.has(button)) return; // not disabled: that would take the focus away
+  sending.add(button);
   const target = button.getAttribute("formaction") || form.getAttribute("action");
   try {
     const answer = await fetch(target, {
@@ -126,7 +154,7 @@ addEventListener("submit", async (event) => {
   } catch {
     say("lost");
   } finally {
-    button.disabled = false;
+    sending.delete(button);
   }
 });
 
