@@ -35,6 +35,8 @@ _APART_S, _SPREAD_S = 0.002, 0.2
 """Between the viewers of a change, each of which takes about 0.2 ms; and for all of them."""
 _IDLE_S = 5.0
 """How long a channel lives on without viewers: who reloads a page comes back to it."""
+_LARGE = 500
+"""Smaller pools are read every second, however busy the host is."""
 _SHARE = 0.05
 """Of a processor that snapshots may take: those of very large pools are read less often."""
 
@@ -228,7 +230,8 @@ class Live:
             if self._read_at_s is None or now_s - self._read_at_s >= 0.9 * self._interval_s:
                 self._read_at_s = now_s  # before, since `forget` may be called meanwhile
                 await self.reader.read()
-                took_s = trio.current_time() - now_s
+                is_large = len(self.reader.last.rows) > _LARGE
+                took_s = trio.current_time() - now_s if is_large else 0.0
                 self._interval_s = min(10.0, max(SNAPSHOT_S, took_s / _SHARE))
                 self._examine()
             return self.reader.last
