@@ -133,7 +133,7 @@ def _run(words: list[str], environ: dict[str, str], cwd: str, fds: list[int]) ->
         code = run_command(["ctl", *words])
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:
+    except (Exception, KeyboardInterrupt):
         sys.excepthook(*sys.exc_info())
     sys.stdout.flush()
     sys.stderr.flush()
