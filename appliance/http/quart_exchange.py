@@ -19,7 +19,7 @@ from typing import cast
 
 import quart
 import trio
-from quart.wrappers.base import ClientDisconnectedError
+from quart.wrappers import base
 
 from appliance.http.messages import (
     AsgiApp,
@@ -41,6 +41,9 @@ PostgreSQL."""
 _KEY = "appliance.exchange"
 _NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+
+_ClientLeft: type[Exception] = getattr(base, "ClientDisconnectedError", ClientGone)
+"""Raised by newer versions of Quart than Debian 13's."""
 
 Report = Callable[[int, bytes], None]
 
@@ -85,7 +88,7 @@ class Exchange:
         except ExceptionGroup as group:
             error = _first_error(group)
             # It has left just when its response was to begin.
-            raise ClientGone if isinstance(error, ClientDisconnectedError) else error from None
+            raise ClientGone if isinstance(error, _ClientLeft) else error from None
         if not self._complete:
             raise ClientGone
         self._report_once(b"")
