@@ -53,8 +53,12 @@ def to_script_json(arguments: Mapping[str, Any]) -> str:
 
     Not escaped: records of other programs may hold bytes that are not UTF-8 (here lone surrogates),
     which cjson cannot read as escapes.
+    Raises: ValueError (a number that is not finite, which msgspec would write as null).
     """
     given = {name: value for name, value in arguments.items() if value is not None}
+    for value in given.values():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is not JSON compliant")
     try:
         return msgspec.json.encode(given).decode()  # ten times as fast
     except UnicodeEncodeError:

@@ -49,7 +49,10 @@ def open_worker(book: EventBook, **options: Any) -> ObjectWorker:
 
 
 def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class Killed:
