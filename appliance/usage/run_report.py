@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from appliance.postgres.database import Connection
@@ -18,15 +18,17 @@ from appliance.usage.table import dump_rows, run_id
 Statement: TypeAlias = tuple[str, tuple[object, ...]]
 """SQL and its arguments; columns k0, k1 … of a row are the key, the others fields of Used."""
 
-_LONGEST_RUN = "30 days"
+_LONGEST_RUN = timedelta(days=30)
 _PAIRS = "SELECT id, tenant, server FROM appliance.usage_pairs WHERE scope = 0"
 _FIRST_AND_LAST = "SELECT min(created_at), max(created_at) FROM appliance.meeting_runs"
 # $1, $2: the period; $3: number of a tenant or null; $4: runs that are not in the database (JSON);
 # $5, $6: numbers of tenants and servers (Numbers) by pair, since a join takes as long as all the
-# rest. Nothing here may keep PostgreSQL from using several cores.
-_RUNS = f"""
-WITH live AS {{materialized}} (
-    SELECT tenant, server, meeting_id, origin, to_timestamp(began / 1000.0) AS created_at,
+# rest; $7: before it no run began that is in the period. Nothing here may keep PostgreSQL from
+# using several cores, or from reading an index alone: both parts of `runs` are of the same types.
+_RUNS = """
+WITH live AS {materialized} (
+    SELECT tenant, server, meeting_id COLLATE "C" AS meeting_id, origin COLLATE "C" AS origin,
+        to_timestamp(began / 1000.0) AS created_at,
         to_timestamp(seen / 1000.0) AS ended_at, user_ms, dial_in_ms, recorded, peak_users
     FROM json_to_recordset($4::json) AS x (tenant int, server int, meeting_id text, origin text,
         began bigint, seen bigint, user_ms bigint, dial_in_ms bigint, recorded boolean,
@@ -36,7 +38,7 @@ WITH live AS {{materialized}} (
         r.meeting_id COLLATE "C" AS meeting_id, coalesce(r.origin, '') COLLATE "C" AS origin,
         r.created_at, r.ended_at, r.user_ms, r.dial_in_ms, r.recorded, r.peak_users
     FROM appliance.meeting_runs r
-    WHERE r.created_at >= $1::timestamptz - interval '{_LONGEST_RUN}' AND r.created_at < $2
+    WHERE r.created_at >= $7 AND r.created_at < $2
         AND (r.ended_at > $1 OR r.created_at >= $1) AND r.breakout_of IS NULL
         AND ($3::int IS NULL OR ($5::int[])[r.pair] = $3)
     UNION ALL
@@ -51,11 +53,11 @@ FROM (SELECT {expressions}, count(*) AS n FROM runs WHERE created_at >= $1
     GROUP BY {numbers}, tenant, meeting_id) each
 GROUP BY {keys}
 """
-# Each period by itself, whose meetings fit into the caches of a processor. $7, $8: the first and
+# Each period by itself, whose meetings fit into the caches of a processor. $8, $9: the first and
 # the last create.
 _COUNTS_IN_TIME = """
-SELECT found.* FROM generate_series(date_trunc('{period}', greatest($1, $7::timestamptz)),
-    least($2 - interval '1 millisecond', $8), interval '1 {period}') AS period,
+SELECT found.* FROM generate_series(date_trunc('{period}', greatest($1, $8::timestamptz)),
+    least($2 - interval '1 millisecond', $9), interval '1 {period}') AS period,
 LATERAL (
     SELECT {keys}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
     FROM (SELECT {expressions}, count(*) AS n FROM runs
@@ -105,13 +107,12 @@ _MEETING_PEAKS = ", max(peak_users) AS peak_users, 1 AS peak_meetings"
 # lasts, by the minute.
 _CHANGES = """
 , changes AS (
-    SELECT {expressions}, date_bin('1 minute', from_at, '2000-01-01 00:00Z') AS at,
-        sum(peak_users)::int AS users, count(*)::int AS runs
-    FROM {whole} begun GROUP BY {numbers}, at
-    UNION ALL
-    SELECT {expressions}, date_bin('1 minute', greatest(from_at, to_at - interval '1 millisecond'),
-        '2000-01-01 00:00Z') + interval '1 minute' AS at, -sum(peak_users)::int, -count(*)::int
-    FROM {whole} ended GROUP BY {numbers}, at
+    SELECT {expressions}, CASE WHEN sign > 0 THEN date_bin('1 minute', from_at, '2000-01-01 00:00Z')
+        ELSE date_bin('1 minute', greatest(from_at, to_at - interval '1 millisecond'),
+            '2000-01-01 00:00Z') + interval '1 minute' END AS at,
+        sum(sign * peak_users)::int AS users, sum(sign)::int AS runs
+    FROM {whole} runs, unnest(ARRAY[1, -1]) sign
+    GROUP BY {numbers}, at
 )"""
 _RUNNING = """(
     SELECT {keys}, at, sum(users) OVER each AS users, sum(runs) OVER each AS runs
@@ -197,7 +198,10 @@ class RunSelection:
             {**run, "tenant": numbers.of(run["tenant"]), "server": numbers.of(run["server"])}
             for run in live
         ]
-        self._arguments = (*bounds(question), tenant, dump_rows(rows), *numbers.by_pair())
+        begin, end = bounds(question)
+        pairs = numbers.by_pair()
+        earliest = begin - _LONGEST_RUN
+        self._arguments = begin, end, tenant, dump_rows(rows), *pairs, earliest
         known = [_time(run["began"]) for run in live]
         known += [one for one in (first, last) if one is not None]
         self._first_and_last = (min(known), max(known)) if known else bounds(question)[::-1]
