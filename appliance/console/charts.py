@@ -109,8 +109,8 @@ def _areas(values: Sequence[float], top: float) -> Iterator[str]:
 def draw_skyline(towers: Sequence[tuple[str, float]], label: str) -> Markup:
     """Return all servers side by side, each as high as it is used: the picture of the pool.
 
-    `towers`: of each server what `tower_of` returns. What takes no meetings is drawn below the
-    line. More than MANY servers are in the order of their height.
+    `towers`: the result of `tower_of` for each server. Servers that take no meetings are drawn
+    below the line. More than MANY servers are in the order of their height.
     """
     if not towers:
         return Markup("")

@@ -1,4 +1,4 @@
-"""What listings of recordings have found lately: where pages are, how many recordings there are.
+"""Results of recent listings of recordings: the places of pages, and numbers of recordings.
 
 So that a page far from the newest recording is not counted off from there, and that very many
 recordings are not counted for each page.
@@ -54,7 +54,7 @@ class _Recent(Generic[T]):
 
 
 class RecentListings:
-    """What listings have found lately: where pages are, and how many recordings there are.
+    """Results of recent listings: the places of pages, and numbers of recordings.
 
     A page begins at the nearest place of the last minute, and is not counted off from the newest
     recording. What is kept is forgotten when this process changes recordings.

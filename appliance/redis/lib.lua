@@ -105,7 +105,7 @@ local function load_of(w, seen, expected, moderators_twice)
   return seats, seats
 end
 
--- What a meeting may add on a server of multiplier 1 if it gets that many cameras, each with a microphone; `seen`:
+-- The load that a meeting may add on a server of multiplier 1 with so many cameras, each with a microphone; `seen`:
 -- its counts at a poll, if there was one. The sums of servers are in `unseen_load`.
 local UNSEEN_TTL_S = 86400
 local function unseen_load(w, cameras, seen)

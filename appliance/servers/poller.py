@@ -289,7 +289,7 @@ def _is_undecided(result: PollResult) -> bool:
 def _on_grid(now_s: float, pause_s: float) -> float:
     """Return the end of a pause, moved by at most a hundredth of it.
 
-    What is due at the same moment is woken together, which saves a large pool a third of the time.
+    Polls due at the same moment are woken together, which saves a large pool a third of the time.
     """
     step_s = min(GRID_S, pause_s / 50)
     return round((now_s + pause_s) / step_s) * step_s if step_s > 0 else now_s

@@ -4,8 +4,8 @@ Between two polls the number of users is taken to change evenly, from 0 at the c
 to 0 at its end. So a user's arrival and departure are each known to half a poll interval. Where no
 poll succeeded for longer than `gap_limit_ms`, nothing is added: that is a gap, which is recorded.
 Breakout rooms have runs of their own, but do not count: their users are still in the parent.
-A run with record=true that has ended owes its recording, unless its server has said that nobody
-pressed the button (docs/fleet.md).
+A run with record=true that has ended owes its recording, unless its server has reported that
+the recording button was never pressed (docs/fleet.md).
 Source: docs/tenants.md.
 """
 

@@ -1,4 +1,4 @@
-"""What a large pool costs while it is idle; creates beside joins and polls."""
+"""The cost of a large idle pool; creates beside joins and polls."""
 
 from __future__ import annotations
 

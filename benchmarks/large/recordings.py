@@ -21,7 +21,7 @@ _ROOMS = "INSERT INTO metadata (recording_id, key, value) SELECT id, 'room', 'ro
 REPEAT = 20
 _ALL = "meta_bbb-origin=greenlight&limit=25"
 FIRST = (
-    ("page of 25 without a filter, counted anew", "limit=25"),
+    ("page of 25 without a filter, counted again", "limit=25"),
     ("the same, in the middle, none nearby known", "limit=25&offset={0}"),
     ("by meta that all have, in the middle, none nearby known", f"{_ALL}&offset={{0}}"),
 )

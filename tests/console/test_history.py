@@ -17,7 +17,7 @@ def test_history_adds_servers_up_and_counts_what_is_new() -> None:
     history = History()
     history.add(100, [server(1, 5), server(2, 7)], refused=10, errors=3)
     history.add(101, [server(1, 6), server(2, 7)], refused=12, errors=3)
-    history.add(103, [server(1, 6)], refused=0, errors=4)  # the counter began anew
+    history.add(103, [server(1, 6)], refused=0, errors=4)  # the counter started again from zero
 
     assert history.day("users")[-4:-2] == [12, 13]
     assert math.isnan(history.day("users")[-2])

@@ -26,7 +26,7 @@ COMMANDS = (
     "cluster-proxy nginx",
 )
 ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\n\\\\u202e")
-"""What a terminal would act on, and the rest of the text after a line break."""
+"""Control sequences of terminals, and the rest of the text after a line break."""
 HOSTILE_HTML = re.compile(r"<img[^>]*onerror|=\"[^\"]*\"<img")
 PAGES = ("", "servers", "servers/evil", "meetings", "recordings", "doctor", "what-if", "audit")
 

@@ -122,7 +122,7 @@ def test_users_join_through_the_proxy_and_new_servers_follow(
         assert {pool.id_of(pool.holder(f"room-{number}")) for number in range(4)} == {*pool.ids}
         assert fetch(proxy_port, "/bbb-3/html5client/")[0] == 404
 
-        # A further server: the file is written anew, and nginx reloaded.
+        # Another server: the file is written again, and nginx is reloaded.
         url_of_third = f"http://127.0.0.1:{echo_port}/bigbluebutton/api"
         third = {"url": url_of_third, "secret": "s3cret-3", "id": "bbb-3"}
         pool.appliance.control.post("addServer", {"server": third})

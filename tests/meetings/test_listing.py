@@ -239,7 +239,7 @@ class Begun(trio.abc.Instrument):
         self.counts = [0]
 
     def before_io_wait(self, timeout: float) -> None:
-        """Begin to count anew."""
+        """Start counting again from zero."""
         self.counts.append(0)
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:

@@ -278,7 +278,7 @@ async def test_dismissal_stands_when_the_run_is_closed_later(
     assert await owed(used) == (1, 1)
     async with open_control(used.features) as control:
         assert (await control.ctl("recordings", "dismiss", "bbb-1", "lost")).code == 0
-        await write_waiting(used.usage)  # the database is told of a run that it does not have
+        await write_waiting(used.usage)  # a run that the database does not have
         if closed_by == "poll":
             await used.usage.store.drop_ends(1)
             await used.pass_time(1)

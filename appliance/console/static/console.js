@@ -5,7 +5,7 @@ const body = document.body;
 
 // --- parts that change ---------------------------------------------------------------------------
 
-/** What an element does: no link or button becomes another one below somebody's finger. */
+/** The action of an element: no link or button becomes another one while a user clicks it. */
 const purpose = (node) => ["formaction", "href", "value"].map((name) => node.getAttribute?.(name)).join("\n");
 
 const isSame = (old, next) => old.nodeName === next.nodeName && purpose(old) === purpose(next);
@@ -21,7 +21,7 @@ function morph(old, next) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // What a viewer has opened stays open.
+    // `details` that a viewer has opened stay open.
     if (!next.hasAttribute(name) && !(name === "open" && old.matches("details"))) old.removeAttribute(name);
   }
   for (const { name, value } of [...next.attributes]) {

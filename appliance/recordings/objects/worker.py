@@ -324,7 +324,7 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text(f"{_OOM_SCORE}")
     logging.getLogger().addHandler(logging.NullHandler())
     WorkerServer(Connection(os.dup(0))).serve()
-    os._exit(0)  # its threads are waited for by nobody
+    os._exit(0)  # without waiting for its threads
 
 
 if __name__ == "__main__":

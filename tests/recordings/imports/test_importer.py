@@ -361,7 +361,7 @@ class FullSpool(Spool):
     code = errno.ENOSPC
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
-        """Refuse a file of the directory that is made anew for each try."""
+        """Refuse a file of the directory that is created again for each attempt."""
         raise OSError(self.code, os.strerror(self.code), str(self.make_work(work) / "video/1"))
 
 
