@@ -1,8 +1,8 @@
 """Run ctl in forks of a process that has imported it, which saves most of what a start takes.
 
 Each command is a process with its own arguments, environment, standard streams and exit code, as
-if it was started by a shell. Tests of the start itself (imports, PYTHON… variables, duration) need a
-new Python: `start_ctl` in control.py.
+if it was started by a shell. Tests of the start itself (imports, PYTHON… variables, duration) need
+a new Python: `start_ctl` in control.py.
 """
 
 from __future__ import annotations
