@@ -114,11 +114,13 @@ class Mover:
         """Move recordings that are not in their new place yet. Raises DatabaseDown, OSError."""
         move = self.move
         listed: Mapping[str, Sequence[str]] = {}
-        if not record_ids and not move.to_bucket:
-            listed = await self._thread(self._objects.formats_of_all)
-        wanted = list(dict.fromkeys(record_ids)) or list(listed)
-        if not record_ids and move.to_bucket:
+        if record_ids:
+            wanted = list(dict.fromkeys(record_ids))
+        elif move.to_bucket:
             wanted = await self._thread(self._disk.record_ids)
+        else:
+            listed = await self._thread(self._objects.formats_of_all)
+            wanted = list(listed)
         move.total = len(wanted)
         limiter = trio.CapacityLimiter(min(max(move.concurrency, 1), MAX_CONCURRENCY))
         async with trio.open_nursery() as nursery:

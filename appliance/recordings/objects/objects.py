@@ -156,9 +156,7 @@ class RecordingObjects:
     ) -> NewObjects:
         """Return the objects that storing a directory will add. Raises BrokenTar."""
         prefix = self.keys.directory(format, record_id, published=published)
-        there = {one.key for one in self.bucket.list_objects(prefix)}
-        keys = [one.key for one in local_files(source, prefix) if one.key not in there]
-        names = tuple(key.removeprefix(prefix) for key in keys)
+        names = _new_names(source, prefix, self.bucket.list_objects(prefix))
         return NewObjects(record_id, format, published, names)
 
     @_in_worker
@@ -219,9 +217,7 @@ class RecordingObjects:
             *self._all(record_id, format, published),
             *self._all(record_id, format, not published),
         ]
-        there = {one.key for one in present}
-        files = local_files(source, prefix)
-        names = tuple(one.key.removeprefix(prefix) for one in files if one.key not in there)
+        names = _new_names(source, prefix, present)
         return NewObjects(record_id, format, published, names), present
 
     @_in_worker
@@ -382,6 +378,13 @@ class RecordingObjects:
             present = self._all(record_id, format, state)
             others = [one.key for one in present if one.key not in kept]
             self.bucket.delete(others)
+
+
+def _new_names(source: str, prefix: str, present: Iterable[StoredObject]) -> tuple[str, ...]:
+    """Return the files of a directory that have no object yet, by what follows the prefix."""
+    there = {one.key for one in present}
+    files = local_files(source, prefix)
+    return tuple(one.key.removeprefix(prefix) for one in files if one.key not in there)
 
 
 def _is_copy(pair: tuple[StoredObject, str], there: dict[str, StoredObject]) -> bool:
