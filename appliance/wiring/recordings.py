@@ -63,6 +63,7 @@ def make_recording_deps(
     Raises Boto3Missing.
     """
     settings, log = callbacks.settings, callbacks.log
+    store = None if database is None else RecordingStore(database)
     files: Storage = RecordingFiles(settings.recordings)
     objects = None if database is None else _open_objects(settings, metrics)
     if objects is not None:
@@ -78,7 +79,7 @@ def make_recording_deps(
         tenants=callbacks.tenants,
         callbacks=callbacks,
         refused=RefusedUploads(redis),
-        store=None if database is None else RecordingStore(database),
+        store=store,
         files=files,
         work=(
             None
@@ -91,8 +92,8 @@ def make_recording_deps(
         spool=None if database is None else Spool(settings.recordings),
         admin=(
             None
-            if database is None
-            else _make_admin(callbacks, database, files, manual_imports, metrics)
+            if database is None or store is None
+            else _make_admin(callbacks, database, store, files, manual_imports, metrics)
         ),
         served=ServedFiles(settings.recordings),
         player=PlayerSource(http, callbacks.now_ms),
@@ -137,6 +138,7 @@ def _make_object_work(
 def _make_admin(
     callbacks: CallbackDeps,
     database: Database,
+    store: RecordingStore,
     files: Storage,
     manual_imports: ManualImports,
     metrics: Metrics,
@@ -145,8 +147,11 @@ def _make_admin(
     recordings = settings.recordings
     worker = files.objects.worker if isinstance(files, MixedStorage) else None
     importer = Importer(
-        journal=ImportJournal(database, log, urls=callbacks.urls, wake=callbacks.queue.wake),
-        recordings=RecordingStore(database),
+        # One store, so that a listing after an import is not that of before.
+        journal=ImportJournal(
+            database, log, urls=callbacks.urls, wake=callbacks.queue.wake, recordings=store
+        ),
+        recordings=store,
         spool=Spool(recordings, worker=worker),
         files=files,
         rules=ImportRules(recordings.import_unpublished, settings.protected.enabled),

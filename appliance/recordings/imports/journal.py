@@ -91,14 +91,15 @@ class ImportJournal:
         *,
         urls: CallbackUrls | None = None,
         wake: Callable[[], None] = lambda: None,
+        recordings: RecordingStore | None = None,
     ) -> None:
         """`urls` may hold URLs that are not in the database yet; `wake` is called after a commit
-        that queued a callback."""
+        that queued a callback. `recordings`: the store whose listings an import changes."""
         self._store = store
         self._urls = urls
         self._wake = wake
         self._log = log
-        self._recordings = RecordingStore(store)
+        self._recordings = recordings or RecordingStore(store)
         self._claims: dict[int, Transaction] = {}
 
     @asynccontextmanager
