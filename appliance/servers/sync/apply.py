@@ -309,7 +309,9 @@ async def add_all_servers(
             continue
         try:
             known = retired.pop(url_key(new.url), ())
-            server = await add_server(deps, actor, new, new_id=new_id, retired=known)
+            server = await add_server(
+                deps, actor, new, new_id=new_id, retired=known, url_is_new=True
+            )
         except Refused as refused:
             results.append(AddedServer(new, None, StepOutcome.FAILED, refused.reason))
         except StoreDown:
