@@ -98,8 +98,9 @@ def _pass_when_resolved(origin: str, path: str, target: str) -> list[str]:
 
     nginx does that where the address has a variable; the path is then not replaced by proxy_pass.
     """
+    # `break` also ends what `set` belongs to, so it is last.
     rewrites = [] if path == target else [f"rewrite ^{re.escape(path)}(.*)$ {target}$1 break;"]
-    return [*rewrites, f"set $cluster_server {origin};", "proxy_pass $cluster_server;"]
+    return [f"set $cluster_server {origin};", *rewrites, "proxy_pass $cluster_server;"]
 
 
 def _render_location(path: str, passes: Sequence[str]) -> str:
