@@ -22,7 +22,7 @@ from appliance.model import (
     ServerState,
 )
 from appliance.pool.records import NOTIFY_AFTER_END_MS, parse_state
-from appliance.redis.store import Argument, RedisStores, in_chunks, to_script_json
+from appliance.redis.store import Argument, RedisStores, to_script_json
 from appliance.servers.load import observation_arguments, parse_observation
 from appliance.servers.model import (
     DoubleMeeting,
@@ -34,6 +34,7 @@ from appliance.servers.model import (
     RemovalResult,
 )
 from appliance.settings.model import RegistrySettings
+from appliance.system.threads import in_chunks
 
 CHUNK = 500
 """Meetings of a list per round trip. More would make the commands of other tasks wait."""
