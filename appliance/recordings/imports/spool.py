@@ -41,8 +41,6 @@ ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 200
 """Bytes of a name that gets a prefix or suffix; a file name has at most 255."""
-SMALL_BYTES = 256 << 10
-"""Files up to this size need not be on the disk on their way to a bucket."""
 _METADATA = "metadata.xml"
 _WORK_MODE = 0o700
 _WORK_PREFIX, _UPLOAD_PREFIX, _DONE_PREFIX = "appliance-import-", ".upload-", ".done-"
@@ -213,7 +211,7 @@ def unpack_for_bucket(source: Path, target: Path, limits: TarLimits, *, transfer
     if any(target.iterdir()):  # of a process that was killed
         shutil.rmtree(target)
         target.mkdir(mode=_WORK_MODE)
-    extract_tar(source, target, limits, stop=transfer.stop.is_set, small_bytes=SMALL_BYTES)
+    extract_tar(source, target, limits, stop=transfer.stop.is_set, read_soon=True)
 
 
 class Upload:
