@@ -17,6 +17,9 @@ from appliance.pool.records import CHUNK
 from appliance.redis.store import RedisStore
 from appliance.system.threads import in_chunks
 
+NOTES_CHUNK = 4 * CHUNK
+"""Servers per round trip: Redis reads two values of each, and the server itself has eight times as
+many."""
 _USUAL = FleetNote(polled=True)
 """Of a server that read_fleet.lua does not mention."""
 
@@ -28,9 +31,9 @@ class FleetStore:
     redis: RedisStore
 
     async def read_notes(self, server_ids: Sequence[ServerId]) -> dict[ServerId, FleetNote]:
-        """Return the notes on these servers. Takes one round trip per CHUNK servers."""
+        """Return the notes on these servers. Takes one round trip per NOTES_CHUNK servers."""
         notes = dict.fromkeys(server_ids, _USUAL)
-        for some in in_chunks(server_ids, CHUNK):
+        for some in in_chunks(server_ids, NOTES_CHUNK):
             found = await self.redis.run("read_fleet", *some)
             for index, pending, polled, maintained in found:
                 notes[some[index - 1]] = FleetNote(pending, bool(polled), bool(maintained))

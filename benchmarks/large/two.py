@@ -25,7 +25,7 @@ CALLS = ("isMeetingRunning", "getMeetingInfo", "join", "create")
 """Each a quarter of the rate."""
 TURNS = 2
 """How often one appliance is measured, and two."""
-BLOCKS, BLOCK_S = 3, 6.0
+BLOCKS, HALF_BLOCKS, BLOCK_S = 3, 2, 6.0
 """Of calls in each turn."""
 SETTLE_S, IDLE_S = 10.0, 20.0
 """After the second was started or stopped: for the leases; and without calls."""
@@ -43,6 +43,8 @@ class _Measured:
     polls_per_s: list[float] = field(default_factory=list)
     call_ms: list[float] = field(default_factory=list)
     """CPU of all for each call."""
+    half_ms: list[float] = field(default_factory=list)
+    """The same of one appliance that is called half as often: as each of two is."""
     call_redis_ms: list[float] = field(default_factory=list)
 
     def figures(self, name: str) -> Iterator[Figure]:
@@ -66,9 +68,15 @@ def measure_two(setting: Setting) -> Iterator[Figure]:
     with run_large_pool(setting, servers, MEETINGS_EACH, ATTENDEES) as first:
         for turn in range(1 if setting.quick else TURNS):
             _measure(setting, [first], one, f"one-{turn}")
+            one.half_ms += [
+                sum(_call(setting, [first], f"half-{turn}-{block}", RATE_PER_S / 2))
+                for block in range(HALF_BLOCKS)
+            ]
             with _beside(setting, first, turn) as second:
                 _measure(setting, [first, second], two, f"two-{turn}")
     yield from one.figures("one appliance")
+    half = statistics.median(one.half_ms)
+    yield Figure("CPU per call, one appliance that is called half as often", half, "ms")
     yield from two.figures("two")
     ratio = statistics.median(two.call_ms) / statistics.median(one.call_ms)
     yield Figure("CPU per call, ratio", ratio, "", 1.1)
@@ -101,19 +109,21 @@ def _measure(
     measured.idle_redis.append(store / took_s * 100)
     measured.polls_per_s.append(polls / took_s)
     for block in range(BLOCKS):
-        own_ms, store_ms = _call(setting, appliances, f"{label}-{block}")
+        own_ms, store_ms = _call(setting, appliances, f"{label}-{block}", RATE_PER_S)
         measured.call_ms.append(own_ms + store_ms)
         measured.call_redis_ms.append(store_ms)
 
 
-def _call(setting: Setting, appliances: Sequence[LargePool], label: str) -> tuple[float, float]:
+def _call(
+    setting: Setting, appliances: Sequence[LargePool], label: str, rate_per_s: float
+) -> tuple[float, float]:
     """Return the CPU time of appliances and of Redis for each call, in ms.
 
     As many generators call one appliance as two, so that they disturb both alike.
     """
     seconds = 1.5 if setting.quick else BLOCK_S
     called = [*appliances, *appliances][:2]
-    rate = RATE_PER_S / len(CALLS) / len(called)
+    rate = rate_per_s / len(CALLS) / len(called)
     sources = [
         replace(one.source, call=call, rate_per_s=rate, label=f"{label}-{number}")
         for number, one in enumerate(called)
