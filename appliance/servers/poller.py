@@ -36,8 +36,11 @@ TURN_TICKS = 20
 seen."""
 GRID_S = 0.1
 """Polls begin at multiples of this."""
-BEGUN_AT_ONCE = 16
-"""Polls that begin with one round trip to Redis, some 30 µs of its time each."""
+BEGUN_AT_ONCE = 8
+"""Polls that begin with one round trip to Redis."""
+PAUSE_S = 0.02
+"""After these, if there are more: thousands of servers that were added together are polled within
+seconds, but not all as fast as they answer, so that calls go on."""
 _VERSION_EVERY = 10
 _STORE_PAUSE_S = 1.0
 _RELEASE_S = 2.0
@@ -230,13 +233,18 @@ class Poller:
                     assert polled.scope is not None
                     nursery.start_soon(self._poll_once, deps, polled, polled.scope, slots, start)
                     await trio.lowlevel.checkpoint()  # calls go on between the polls
+                if self._is_due():
+                    await trio.sleep(PAUSE_S)
             with trio.move_on_at(self._due[0][0] if self._due else math.inf):
                 await self._first_changed.wait()
+
+    def _is_due(self) -> bool:
+        return bool(self._due) and self._due[0][0] <= trio.current_time()
 
     async def _take_due(self, slots: trio.Semaphore) -> list[_PolledServer]:
         """Return some servers whose polls are due, with a slot for each; none: nothing is due."""
         taken: list[_PolledServer] = []
-        while self._due and self._due[0][0] <= trio.current_time() and len(taken) < BEGUN_AT_ONCE:
+        while self._is_due() and len(taken) < BEGUN_AT_ONCE:
             if taken and not slots.value:
                 break
             due_s, _, polled = heappop(self._due)

@@ -299,6 +299,21 @@ async def test_polls_under_way_are_limited(
         assert all(b - a > 0.45 for a, b in pairwise(times_s))
 
 
+async def test_polls_of_very_many_servers_begin_a_few_at_a_time(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller, "BEGUN_AT_ONCE", 1)
+    monkeypatch.setattr(poller, "PAUSE_S", 0.3)
+    async with open_live(redis_url, redis_namespace, bbbs) as pool:
+        async with running(pool.res):
+            await soon(
+                lambda: all(polls(bbb) == 2 for bbb in bbbs)
+            )  # the pool has polled each once
+
+        times_s = sorted(bbb.requests("getMeetings")[1]["received_s"] for bbb in bbbs)
+        assert all(b - a > 0.25 for a, b in pairwise(times_s))
+
+
 # --- two appliances -------------------------------------------------------------------------------
 
 
