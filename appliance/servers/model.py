@@ -115,7 +115,7 @@ class PollMemory:
     """What the last polls of a server by this process found, to recognise that nothing changed."""
 
     found: HashedList | None = None
-    """The list as last read."""
+    """The list as last read, if it can be recognised."""
     mark: str = ""
     """As long as the server has it, the same list needs not be recorded; empty: it must be."""
     until_s: float = 0.0

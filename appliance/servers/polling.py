@@ -89,7 +89,7 @@ async def _poll(
     if found is memory.found and memory.is_valid(start.mark, trio.current_time()):
         result = await record_unchanged(deps, server, start, memory, listed)
     else:
-        memory.found, memory.mark = found, ""
+        memory.found, memory.mark = found if found.hash is not None else None, ""
         result = await record_list(deps, server, start, began_ms, listed, memory)
     # A server that comes back may have been upgraded.
     is_due = read_version or result.came_online
