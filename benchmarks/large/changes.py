@@ -57,6 +57,7 @@ def measure_import(setting: Setting) -> Iterator[Figure]:
     """Yield its speed, and the effect on other calls."""
     megabytes, files = setting.sized(TAR_MB, 20), setting.sized(TAR_FILES, 100)
     tar = write_tar(setting.directory, megabytes, files)
+    os.sync()  # else writing it to the disk disturbs what is measured without an import
     with run_large_pool(setting, 3, 67, DB_DISABLED="false", POLL_INTERVAL="10") as pool:
         spool = pool.appliance.spool
         pool.settle()
