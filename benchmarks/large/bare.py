@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UNIT_US = 61.0
 CONNECTIONS = 16
 BODY = b"<response><returncode>SUCCESS</returncode><version>2.0</version></response>"
-HEADERS = (("Content-Type", "text/xml"), ("Content-Length", str(len(BODY))))
+HEADERS = [("Content-Type", "text/xml"), ("Content-Length", str(len(BODY)))]
 
 
 @scenario("bare", "a bare answer of Trio and h11")
@@ -43,9 +43,16 @@ def measure_bare(setting: Setting) -> Iterator[Figure]:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         job = Job(
-            *("index", HOST, port, CONNECTIONS),
-            *(0.5, 0.5 if setting.quick else 4.0),
-            *("", ["none"], "bare", {"server": server.pid}),
+            scenario="index",
+            host=HOST,
+            port=port,
+            connections=CONNECTIONS,
+            warm_up_s=0.5,
+            seconds=0.5 if setting.quick else 4.0,
+            secret="",
+            meetings=["none"],
+            label="bare",
+            pids={"server": server.pid},
         )
         with Generator() as generator:
             report = generator.do(job)
