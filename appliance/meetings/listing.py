@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import is_
 from typing import TypeVar
 
 import trio
@@ -39,8 +40,8 @@ from appliance.tenants.view import show_list, show_meeting_elements
 
 HANGING_LIMIT_S = 1.0
 """Limit for a server whose last call got no answer or whose last poll failed."""
-JOINED_BYTES = 256 * 1024
-"""A shorter answer is sent in one piece."""
+JOINED_BYTES = 1 << 20
+"""A shorter answer is joined once for all calls that share it. Copying this much takes 0.3 ms."""
 _SLICE_BYTES = 256 * 1024
 """Put together before other tasks run."""
 _AT_ONCE = 8
@@ -49,6 +50,7 @@ takes some 0.1 to 0.4 ms."""
 _KEPT_BYTES = 16 << 20
 """Of all lists that are remembered, so little that they need not be given up after some time."""
 _KEPT_LIST_BYTES = 1 << 20
+_KEPT_ANSWERS = 8
 
 _Answer = TypeVar("_Answer", MeetingList, RawList, ServerAnswer)
 
@@ -77,6 +79,8 @@ class MeetingLists:
         self._deps = deps
         self._rounds: SharedRounds[Pieces] = SharedRounds()
         self._kept: dict[tuple[ServerId, Params], _KeptList] = {}
+        self._joined: dict[tuple[TenantId | None, Params], tuple[Pieces, bytes]] = {}
+        """The last answers, with the parts that they were made of."""
 
     async def get(self, caller: Caller, params: Params) -> Pieces:
         """Return the meetings of the caller. Raises ApiError, StoreDown.
@@ -110,9 +114,19 @@ class MeetingLists:
         if not found.reached_by(lists) and not any(shown):
             raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
         pieces = render_meetings(shown)
-        if sum(map(len, pieces)) <= JOINED_BYTES:
-            return (b"".join(pieces),)
-        return pieces
+        if sum(map(len, pieces)) > JOINED_BYTES:
+            return pieces
+        return (self._join((tenant_id, params), pieces),)
+
+    def _join(self, key: tuple[TenantId | None, Params], pieces: Pieces) -> bytes:
+        """Join the parts of an answer, unless they are those of the last round."""
+        last = self._joined.pop(key, None)
+        if last is None or len(last[0]) != len(pieces) or not all(map(is_, last[0], pieces)):
+            last = pieces, b"".join(pieces)
+        if len(self._joined) >= _KEPT_ANSWERS:
+            del self._joined[next(iter(self._joined))]
+        self._joined[key] = last
+        return last[1]
 
     async def _show(self, one: _KeptList, tenant_id: TenantId | None) -> bytes:
         shown = one.shown.get(tenant_id)
