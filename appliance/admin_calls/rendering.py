@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from appliance.redis.store import in_chunks
+from appliance.system.threads import in_chunks
 
 SLICE = 500
 """Records that are rendered in one step."""

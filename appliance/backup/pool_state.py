@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from appliance.backup.keys import TYPES, Entry, Value, classify, is_taken, to_type
-from appliance.redis.store import RedisStore, in_chunks
+from appliance.redis.store import RedisStore
+from appliance.system.threads import in_chunks
 
 CHUNK = 500
 """Keys per round trip."""

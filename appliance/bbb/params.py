@@ -8,7 +8,7 @@ HTTP 500 to `x[]=`). A checksum is never passed on. Pure. Source: WHATWG URL,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote_plus, unquote_to_bytes
 
 Params = tuple[tuple[str, str], ...]
@@ -16,6 +16,8 @@ Params = tuple[tuple[str, str], ...]
 
 GUARDED_NAMES = frozenset({"meetingID", "recordID", "password", "role", "checksum"})
 """Parameters that may occur only once, since readers could disagree about which one to use."""
+
+META = "meta_"
 
 MAX_PARAMETERS = 1000
 """Limit of one request, as PHP's (max_input_vars). Nothing beyond is parsed: 1 MiB of `a&` takes
@@ -112,6 +114,8 @@ def merge_params(
     """
     default_of = {name: value for layer in defaults for name, value in layer}
     override_of = {name: value for layer in overrides for name, value in layer}
+    if default_of or override_of or excluded:
+        front_end = spell_metadata(front_end, (*default_of, *override_of, *excluded))
     merged: list[tuple[str, str]] = []
     done: set[str] = set()
     for name, value in front_end:
@@ -126,6 +130,19 @@ def merge_params(
         if name not in done and name != "checksum":
             merged.append((name, value))
     return tuple(merged)
+
+
+def spell_metadata(params: Params, names: Iterable[str]) -> Params:
+    """Spell the names of metadata as in `names`: BBB lower-cases them, so `meta_A` is `meta_a`."""
+    spelling = {name.lower(): name for name in names if name.startswith(META)}
+    if not spelling:
+        return params
+    return tuple(
+        [
+            (spelling.get(name.lower(), name), value) if name.startswith(META) else (name, value)
+            for name, value in params
+        ]
+    )
 
 
 def replace_param(params: Params, name: str, value: str | None) -> Params:

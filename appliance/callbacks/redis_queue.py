@@ -22,7 +22,8 @@ from appliance.callbacks.rules import (
     host_of_url,
     longest_delays_s,
 )
-from appliance.redis.store import RedisStore, in_chunks
+from appliance.redis.store import RedisStore
+from appliance.system.threads import in_chunks
 
 KEEP_S = 7 * 86400
 """How long a failed or dropped callback is kept."""

@@ -53,7 +53,8 @@ class Parser(argparse.ArgumentParser):
             options = [name for action in self._actions for name in action.option_strings]
             unknown = next((word for word in rest if word.startswith("--")), "")
             hint = did_you_mean(unknown.partition("=")[0], options)
-            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+            words = " ".join(word for word in rest if word != "--")  # which _options_first added
+            self.error(f"unrecognized arguments: {words}{hint}")
         return parsed, []
 
     def _options_first(self, words: Sequence[str]) -> list[str]:

@@ -26,6 +26,8 @@ _INTERVAL_S = 2.0
 _RELOAD_LIMIT_S = 60.0
 _LONGEST_PAUSE_S = 60.0
 """Between two attempts to reload."""
+_UNKNOWN_NAME = "host not found in upstream"
+"""nginx says so, and refuses the whole file."""
 
 
 def add_cluster_proxy(commands: Commands[Any]) -> None:
@@ -36,7 +38,13 @@ def add_cluster_proxy(commands: Commands[Any]) -> None:
         "cluster-proxy nginx --watch /etc/nginx/cluster-proxy.conf"
         " --reload 'nginx -t && nginx -s reload'"
     )
-    _add_watch(add_command(group, "nginx", run, about, example))
+    command = add_command(group, "nginx", run, about, example)
+    about = (
+        "name servers, separated by blanks: nginx looks servers up when they are needed, so that a"
+        " name which it cannot find stops no other server"
+    )
+    command.add_argument("--resolver", metavar="ADDRESS", help=about)
+    _add_watch(command)
     about = "print the settings of a BBB server behind the proxy, file by file"
     example = "cluster-proxy bbb bbb1.example.com --proxy bbb.example.com"
     command = add_command(group, "bbb", run, about, example)
@@ -55,7 +63,7 @@ def _add_watch(command: argparse.ArgumentParser) -> None:
 
 def run(console: Console, client: ControlClient, args: Namespace) -> int:
     """Print the configuration, or keep a file up to date."""
-    names = ("id", "proxy")
+    names = ("id", "proxy", "resolver")
     asked = {name: getattr(args, name) for name in names if getattr(args, name, None)}
     if args.watch:
         return _Watch(console, client, asked, Path(args.watch), args.reload).run()
@@ -149,6 +157,8 @@ class _Watch:
             self._console.line("reloaded")
             self._console.out.flush()
             return
+        if _UNKNOWN_NAME in failure and "resolver" not in self._asked:
+            failure += "; with --resolver ADDRESS, nginx would do without this server"
         self._console.error(f"reload failed, next try in {self._pause_s:.0f} s: {failure}")
         self._due_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)

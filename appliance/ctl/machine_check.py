@@ -18,6 +18,7 @@ from pathlib import Path
 from appliance.ctl.unit import Unit
 from appliance.settings import Settings
 from appliance.settings.model import Bind
+from appliance.system.host_facts import authorities_problem
 
 _BIND_CAPABILITY = "cap_net_bind_service"
 _PRIVILEGED_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
@@ -92,11 +93,10 @@ def _check_files(settings: Settings, unit: Unit) -> list[str]:
         problem = hidden[0] if hidden else _load_pair(cert, key)
         if problem:
             found.append(f"TLS_CERT_FILE and TLS_KEY_FILE cannot be used{_by()}: {problem}")
-    ca_file = settings.servers.ca_file
-    if ca_file is not None:
-        problem = unit.hides(ca_file) or _load_authorities(ca_file)
+    for name, ca_file in settings.authorities():
+        problem = unit.hides(ca_file) or authorities_problem(ca_file)
         if problem:
-            found.append(f"BBB_CA_FILE cannot be used{_by()}: {problem}")
+            found.append(f"{name} cannot be used{_by()}: {problem}")
     return found
 
 
@@ -121,17 +121,6 @@ def _load_pair(cert: Path, key: Path) -> str:
         return error.reason or "no certificate and key in PEM"
     except OSError as error:
         return error.strerror or "cannot be read"
-    return ""
-
-
-def _load_authorities(path: Path) -> str:
-    try:
-        path.open("rb").close()
-        ssl.create_default_context(cafile=str(path))
-    except ssl.SSLError as error:
-        return error.reason or "no certificate in PEM"
-    except OSError as error:
-        return f"{path}: {error.strerror}"
     return ""
 
 

@@ -200,9 +200,11 @@ def add(console: Console, client: ControlClient, args: Namespace) -> int:
 
     On a terminal URL and secret are asked for if they are missing, and then whether to enable it.
     """
-    url = _complete_url(console, args.url or _ask_url(console))
+    url, note = _complete_url(args.url or _ask_url(console))
     fields = {"url": url, "secret": _read_secret(console, args.secret)}
     server = client.post("addServer", {"server": {**fields, **_given(args, "id", *_VALUES)}})
+    if note:
+        console.error(note)
     if not console.as_json:
         console.line("OK")
         console.show(f"id: {server['id']}")
@@ -230,15 +232,16 @@ def _ask_url(console: Console) -> str:
     return answer if "://" in answer or not answer else f"https://{answer}"
 
 
-def _complete_url(console: Console, given: str) -> str:
+def _complete_url(given: str) -> tuple[str, str]:
+    """Return the URL of the API, and a note for who gave another one, which may be empty."""
     from appliance.bbb.endpoint import complete_api_url  # imports urllib, slow for other commands
 
     url = complete_api_url(given)
     if url.rstrip("/") != given.rstrip("/"):
-        console.error(f"note: the url is completed to {url}")
-    elif "://" in url and not url.rstrip("/").endswith("/api"):
-        console.error("note: the URL of a BigBlueButton API usually ends in /bigbluebutton/api")
-    return url
+        return url, f"note: the url is completed to {url}"
+    if "://" in url and not url.rstrip("/").endswith("/api"):
+        return url, "note: the URL of a BigBlueButton API usually ends in /bigbluebutton/api"
+    return url, ""
 
 
 def _show_found(console: Console, found: Mapping[str, Any]) -> None:
@@ -260,14 +263,18 @@ def update(console: Console, client: ControlClient, args: Namespace) -> int:
             " --dial-in…"
         )
         return USAGE
+    note = ""
     if "url" in given:
-        given["url"] = _complete_url(console, given["url"])
+        given["url"], note = _complete_url(given["url"])
     if "secret" in given:
         given["secret"] = _read_secret(console, given["secret"])
     if "secret" in given and not given["secret"]:
         console.error("the secret must not be empty")
         return FAILED
-    return _change(console, client, args.id, given)
+    code = _change(console, client, args.id, given)
+    if note:
+        console.error(note)
+    return code
 
 
 def _read_secret(console: Console, given: str) -> str:

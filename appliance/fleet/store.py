@@ -14,7 +14,8 @@ from appliance.fleet.capacity import FleetNote
 from appliance.fleet.events import Told
 from appliance.model import ServerId
 from appliance.pool.records import CHUNK
-from appliance.redis.store import RedisStore, in_chunks
+from appliance.redis.store import RedisStore
+from appliance.system.threads import in_chunks
 
 _USUAL = FleetNote(polled=True)
 """Of a server that read_fleet.lua does not mention."""

@@ -22,8 +22,8 @@ from appliance.model import (
     Target,
     TenantId,
 )
-from appliance.redis.store import RedisStore, RedisStores, in_chunks
-from appliance.system.threads import map_in_slices
+from appliance.redis.store import RedisStore, RedisStores
+from appliance.system.threads import in_chunks, map_in_slices
 from appliance.tenants.scoped_id import scoped_id
 
 NOTIFY_AFTER_LOSS_MS = 5_000

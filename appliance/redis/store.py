@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import trio
@@ -37,15 +37,9 @@ REPLICATED_MS = 1000
 """How long a create waits for replicas."""
 
 Argument = str | int | float
-T = TypeVar("T")
 
 # Created once: with options, json.dumps creates an encoder for each call.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-def in_chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield the items in their order, at most `size` at a time, for a round trip each."""
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def to_script_json(arguments: Mapping[str, Any]) -> str:

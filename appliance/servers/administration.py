@@ -92,15 +92,15 @@ async def add_server(
     new_id: Callable[[], object] = uuid.uuid4,
     registering: bool = False,
     retired: Sequence[ServerId] | None = None,
+    url_is_new: bool = False,
 ) -> Server:
     """Add a server, disabled and offline; one that was retired gets its id again.
 
-    `registering`: polls enable it (registration.py). `retired`: the ids of retired servers with
-    its URL, from a caller that has also seen that no server of the pool has it.
+    `registering`: polls enable it (registration.py). For callers that add many, and have read the
+    pool: `retired`, the ids of retired servers with its URL; `url_is_new`, no server has its URL.
 
     Raises Refused: a value is invalid, or the id or the URL is in the pool already.
     """
-    is_new_url = retired is not None
     if retired is None:
         retired = [one.server.id for one in await find_retired(deps, new.url)]
     try:
@@ -108,7 +108,7 @@ async def add_server(
         server_id = _choose_id(deps, new, new_id, retired)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
-    if not is_new_url:
+    if not url_is_new:
         await _refuse_known_url(deps, new.url, server_id)
     if not await deps.store.add_server(server_id, change, retired, registering=registering):
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")

@@ -21,6 +21,11 @@ DEFAULT_PROXY = "PROXY.EXAMPLE.COM"
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*").fullmatch
 _HOST = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
+_RESOLVER = re.compile(
+    r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+).fullmatch
+_RESOLVED_FOR = "30s"
+"""Names are looked up again after this time, whatever the name server says."""
 _FIRST_WITHOUT_METEOR = 3
 
 
@@ -29,6 +34,14 @@ def check_proxy(host: str) -> str:
     if not _HOST(host):
         raise UnacceptableValue("the proxy must be a host name, perhaps with a port")
     return host
+
+
+def check_resolvers(text: str) -> str:
+    """Check addresses of name servers, separated by blanks. Raises UnacceptableValue."""
+    addresses = text.split()
+    if not addresses or not all(map(_RESOLVER, addresses)):
+        raise UnacceptableValue("a resolver is an address, perhaps with a port: 10.0.0.2, [::1]:53")
+    return " ".join(addresses)
 
 
 def origin_of(server: Server) -> str:
@@ -47,8 +60,14 @@ def origin_of(server: Server) -> str:
     return origin
 
 
-def render_locations(servers: Sequence[Server]) -> tuple[str, list[str]]:
-    """Return what goes into the `server {}` of the proxy, and the ids of servers left out."""
+def render_locations(
+    servers: Sequence[Server], resolvers: str | None = None
+) -> tuple[str, list[str]]:
+    """Return what goes into the `server {}` of the proxy, and the ids of servers left out.
+
+    `resolvers`: nginx looks the names of the servers up when they are needed. Without them it does
+    so when it reads the file, and refuses all of it for one name that it does not find.
+    """
     blocks: list[str] = []
     refused: list[str] = []
     for server in servers:
@@ -57,19 +76,36 @@ def render_locations(servers: Sequence[Server]) -> tuple[str, list[str]]:
         except UnacceptableValue:
             refused.append(server.id)
             continue
-        client = f"{server.id}/html5client/"
-        blocks += [
-            _render_location(f"/{client}", f"{origin}/{client}"),
-            # The client of BBB 3 reads its settings relative to its own path.
-            _render_location(f"/{server.id}/bigbluebutton/api/", f"{origin}/bigbluebutton/api/"),
-        ]
+        # The client of BBB 3 reads its settings relative to its own path.
+        for path, target in (
+            (f"/{server.id}/html5client/", f"/{server.id}/html5client/"),
+            (f"/{server.id}/bigbluebutton/api/", "/bigbluebutton/api/"),
+        ):
+            passes = (
+                [f"proxy_pass {origin}{target};"]
+                if resolvers is None
+                else _pass_when_resolved(origin, path, target)
+            )
+            blocks.append(_render_location(path, passes))
     head = "# Made by `scalelite-appliance ctl cluster-proxy nginx`: for inside server {}.\n"
+    if resolvers is not None:
+        head += f"resolver {resolvers} valid={_RESOLVED_FOR};\n"
     return head + "".join(blocks), refused
 
 
-def _render_location(path: str, target: str) -> str:
+def _pass_when_resolved(origin: str, path: str, target: str) -> list[str]:
+    """Return the directives that pass a request on to a server whose name is looked up then.
+
+    nginx does that where the address has a variable; the path is then not replaced by proxy_pass.
+    """
+    # `break` also ends what `set` belongs to, so it is last.
+    rewrites = [] if path == target else [f"rewrite ^{re.escape(path)}(.*)$ {target}$1 break;"]
+    return [f"set $cluster_server {origin};", *rewrites, "proxy_pass $cluster_server;"]
+
+
+def _render_location(path: str, passes: Sequence[str]) -> str:
     lines = [
-        f"proxy_pass {target};",
+        *passes,
         "proxy_ssl_server_name on;",
         "proxy_http_version 1.1;",
         "proxy_set_header Host $proxy_host;",

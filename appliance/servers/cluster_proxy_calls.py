@@ -16,6 +16,7 @@ from appliance.servers.admin_calls import NO_SERVER
 from appliance.servers.admin_types import SERVER_ID
 from appliance.servers.cluster_proxy import (
     DEFAULT_PROXY,
+    check_resolvers,
     make_settings,
     render_locations,
     render_settings,
@@ -31,6 +32,10 @@ class ClusterProxyRequest(Fields, frozen=True):
     ] = None
     proxy: Annotated[
         OptionalText, Meta(description="Host of the proxy, for the settings; default: URL_HOST.")
+    ] = None
+    resolver: Annotated[
+        OptionalText,
+        Meta(description="Name servers with which nginx looks servers up; separated by blanks."),
     ] = None
 
 
@@ -48,18 +53,23 @@ class ClusterProxyJson(Answer, frozen=True):
 
 async def _cluster_proxy(deps: ServerDeps, call: Call[ClusterProxyRequest]) -> ClusterProxyJson:
     request = call.read()
-    if not request.id:
-        return await _locations(deps)
-    server = await administration.find_server(deps, request.id)
-    proxy = request.proxy or deps.settings.api.url_host or DEFAULT_PROXY
     try:
-        files = make_settings(server, proxy)
+        if not request.id:
+            resolvers = check_resolvers(request.resolver) if request.resolver else None
+            return await _locations(deps, resolvers)
+        return await _settings(deps, request.id, request.proxy)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from None
+
+
+async def _settings(deps: ServerDeps, server_id: str, proxy: str | None) -> ClusterProxyJson:
+    """Return the settings of a server. Raises Refused, UnacceptableValue."""
+    server = await administration.find_server(deps, server_id)
+    files = make_settings(server, proxy or deps.settings.api.url_host or DEFAULT_PROXY)
     return ClusterProxyJson(text=render_settings(files), files=files, refused=[])
 
 
-async def _locations(deps: ServerDeps) -> ClusterProxyJson:
+async def _locations(deps: ServerDeps, resolvers: str | None) -> ClusterProxyJson:
     servers = await deps.pool.records.list_servers()
     if not servers and await deps.store.have_vanished():
         # The proxy must not forget the servers because Redis has.
@@ -67,7 +77,8 @@ async def _locations(deps: ServerDeps) -> ClusterProxyJson:
             RefusalKind.INVALID,
             "the pool has no servers; `ctl servers accept-empty` if it is meant to be empty",
         )
-    text, refused = render_locations(sorted(servers, key=lambda server: server.id))
+    ordered = sorted(servers, key=lambda server: server.id)
+    text, refused = render_locations(ordered, resolvers)
     return ClusterProxyJson(text=text, files={}, refused=refused)
 
 
@@ -81,7 +92,7 @@ CLUSTER_PROXY_CALLS: tuple[AdminCall[ServerDeps], ...] = (
             files={"/etc/default/bbb-graphql-server": "HASURA_GRAPHQL_CORS_DOMAIN=…\n"},
             refused=[],
         ),
-        request={"id": SERVER_ID, "proxy": "proxy.example.com"},
+        request={"id": SERVER_ID, "proxy": "proxy.example.com", "resolver": "127.0.0.53"},
         refusals=NO_SERVER,
         role=Role.VIEWER,
     ),

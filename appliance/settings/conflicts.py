@@ -38,7 +38,9 @@ def find_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
         yield SettingProblem(
             "POOL_MIN_SERVERS", f'"{least}"', f"expected at most POOL_MAX_SERVERS ({most})"
         )
-    if len(socket.encode()) > MAX_SOCKET_PATH_BYTES and not values.is_bad(a.CTL_SOCKET):
+    if len(socket.encode(errors="surrogateescape")) > MAX_SOCKET_PATH_BYTES and not values.is_bad(
+        a.CTL_SOCKET
+    ):
         yield SettingProblem(
             "CTL_SOCKET", None, "the default path is too long for a socket; set a shorter one"
         )

@@ -7,7 +7,6 @@ for the operator is built from `Kind.expected`.
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 import shlex
@@ -383,15 +382,19 @@ SECRETS: Kind[tuple[str, ...]] = Kind(
 
 
 def _parse_pem(raw: str) -> bytes:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
-        decoded = base64.b64decode("".join(raw.split()), validate=True)
-    except binascii.Error:
-        raise ValueError from None
-    if b"PRIVATE KEY-----" not in decoded:
-        raise ValueError
-    return decoded
+        pem = base64.b64decode("".join(raw.split()), validate=True)
+        if isinstance(load_pem_private_key(pem, None), RSAPrivateKey):
+            return pem
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a password
+        pass
+    raise ValueError
 
 
-PEM_BASE64: Kind[bytes] = Kind(
-    "a private key in PEM form, encoded as base64", _parse_pem, _show_secret, secret=True
+RSA_PEM_BASE64: Kind[bytes] = Kind(
+    "an RSA private key in PEM form, encoded as base64", _parse_pem, _show_secret, secret=True
 )

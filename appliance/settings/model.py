@@ -361,3 +361,9 @@ class Settings:
     tuning_off: frozenset[str]
     """Subset of kinds.TUNING_NAMES."""
     warnings: tuple[str, ...]
+
+    def authorities(self) -> list[tuple[str, Path]]:
+        """Return the files of certificate authorities that are used, with their variables."""
+        s3_file = self.s3.ca_file if self.s3.enabled else None
+        files = ("BBB_CA_FILE", self.servers.ca_file), ("S3_CA_FILE", s3_file)
+        return [(name, path) for name, path in files if path is not None]

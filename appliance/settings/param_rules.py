@@ -18,6 +18,11 @@ NUMERIC = frozenset({"cap", "floor"})
 UNTOUCHABLE = frozenset({"checksum", "meetingID"})
 RESERVED_PREFIX = "meta_tenant-"
 
+
+class RuleError(ValueError):
+    """A rule is wrong; the text says which one and why."""
+
+
 _NAME = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 _NUMBER = re.compile(r"[0-9]{1,9}").fullmatch
 _PATTERN = re.compile(r"[A-Za-z0-9.*?+_-]{1,50}").fullmatch
@@ -47,24 +52,30 @@ def check_rule(rule: ParamRule) -> ParamRule:
 
 
 def parse_rules(raw: str) -> tuple[ParamRule, ...]:
-    """Parse rules separated by `;`. Raises ValueError."""
-    found = []
+    """Parse rules separated by `;`. Raises RuleError."""
+    found: list[ParamRule] = []
     for item in re.split(r"(?<!\\);", raw):
-        words = item.replace("\\;", ";").strip().split(None, 2)
-        if not words:
-            continue
-        if len(words) == 1:
-            raise ValueError(f"{words[0]}: the mode is missing")
-        value, version = words[2].rstrip() if len(words) > 2 else "", ""
-        head, _, last = value.rpartition(" ")
-        if last.startswith("version="):
-            value, version = head.rstrip(), last.removeprefix("version=")
-            if not version:
-                raise ValueError(f"{words[0]}: the version is missing")
-        found.append(check_rule(ParamRule(words[0], words[1].lower(), value, version)))
+        if words := item.replace("\\;", ";").strip().split(None, 2):
+            try:
+                found.append(_parse_rule(words))
+            except ValueError as error:
+                raise RuleError(f"rule {len(found) + 1}: {error}") from None
     if not found:
-        raise ValueError("there is no rule")
+        raise RuleError("there is no rule")
     return tuple(found)
+
+
+def _parse_rule(words: list[str]) -> ParamRule:
+    """Parse name, mode and the rest of a rule. Raises ValueError."""
+    if len(words) == 1:
+        raise ValueError("the mode is missing")
+    value, version = words[2].rstrip() if len(words) > 2 else "", ""
+    head, _, last = value.rpartition(" ")
+    if last.startswith("version="):
+        value, version = head.rstrip(), last.removeprefix("version=")
+        if not version:
+            raise ValueError("the version is missing")
+    return check_rule(ParamRule(words[0], words[1].lower(), value, version))
 
 
 def render_rule(rule: ParamRule) -> str:

@@ -21,6 +21,7 @@ from appliance.settings import (
 from appliance.settings.addresses import POSTGRESQL, REDIS
 from appliance.settings.kinds import Kind
 from appliance.settings.package_files import SOURCES, source_of
+from appliance.settings.param_rules import RuleError
 from appliance.settings.table import Variable
 from appliance.settings.typo_suggestions import suggest_name
 
@@ -114,8 +115,9 @@ def read_values(environ: Mapping[str, str]) -> Values:
         elif found is not None:
             try:
                 parsed[variable.name] = _parse(variable, found.raw)
-            except ValueError:
-                problems.append(_bad_value(variable.kind, found))
+            except ValueError as error:
+                reason = f"{error}; " if isinstance(error, RuleError) else ""
+                problems.append(_bad_value(variable.kind, found, reason))
                 continue
             sources[variable.name] = found.source
             hint = variable.kind.warn(found.raw)
@@ -175,7 +177,7 @@ def _read_file(name: str, path: str) -> _RawValue | SettingProblem:
     return _RawValue(name, text, f"file {path}")
 
 
-def _bad_value(kind: Kind[Any], found: _RawValue) -> SettingProblem:
+def _bad_value(kind: Kind[Any], found: _RawValue, reason: str) -> SettingProblem:
     if not kind.secret:
         shown = _quoted(mask_text(found.raw))
     elif kind is POSTGRESQL or kind is REDIS:
@@ -185,7 +187,7 @@ def _bad_value(kind: Kind[Any], found: _RawValue) -> SettingProblem:
         shown = _quoted(f"{match[1]}{MASK}{tail}") if match else MASK
     else:
         shown = MASK
-    return SettingProblem(found.name, shown, f"expected {kind.expected}")
+    return SettingProblem(found.name, shown, f"{reason}expected {kind.expected}")
 
 
 def _quoted(text: str) -> str:

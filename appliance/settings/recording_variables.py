@@ -12,7 +12,7 @@ from appliance.settings.kinds import (
     BOOLEAN,
     OBJECT_PREFIX,
     PATH,
-    PEM_BASE64,
+    RSA_PEM_BASE64,
     SECRET,
     SIZE,
     SSE,
@@ -174,7 +174,7 @@ CF_KEY_PAIR_ID = Variable(
     "CF_KEY_PAIR_ID", _WORD, None, "Id of the CloudFront key pair.",
 )  # fmt: skip
 CF_PRIVATE_KEY_B64 = Variable(
-    "CF_PRIVATE_KEY_B64", PEM_BASE64, None,
+    "CF_PRIVATE_KEY_B64", RSA_PEM_BASE64, None,
     "Private key (PEM) of the CloudFront key pair, base64-encoded.",
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Free space, write-back, and the renames that rename(2) lacks. Everything blocks.
 
-Source: renameat2(2), posix_fadvise(2). Where a file system lacks renameat2 (NFS), each function
-says what it guarantees instead.
+Source: renameat2(2), posix_fadvise(2), sync_file_range(2). Where a file system lacks renameat2
+(NFS), each function says what it guarantees instead.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ RESERVE_SHARE = 20
 """On a small disk only this fraction is kept free: a twentieth."""
 
 _AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCHANGE = -100, 1, 2  # <fcntl.h>, <linux/fs.h>
+_SYNC_FILE_RANGE_WRITE = 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NOT_POSSIBLE = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
@@ -39,6 +40,16 @@ def write_out(descriptor: int) -> None:
     """
     with suppress(OSError):  # advice only: the fsync at the end is what counts
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def start_write_out(descriptor: int) -> None:
+    """Start writing a file's dirty pages to disk, without waiting; they stay in memory.
+
+    For a file that is read soon and then removed: `write_out` would have it read from the disk.
+    """
+    if (call := getattr(_LIBC, "sync_file_range", None)) is not None:  # advice only
+        whole_file = ctypes.c_int64(0)
+        call(descriptor, whole_file, whole_file, _SYNC_FILE_RANGE_WRITE)
 
 
 def rename_new(source: Path, target: Path) -> None:

@@ -80,6 +80,18 @@ def read_certificate(cert_file: Path, key_file: Path) -> CertificateFacts:
     )
 
 
+def authorities_problem(ca_file: Path) -> str:
+    """Return why a file of authorities cannot be used; empty: it can."""
+    try:
+        ca_file.open("rb").close()
+        ssl.create_default_context(cafile=str(ca_file))
+    except ssl.SSLError as error:
+        return f"{ca_file}: {error.reason or 'no certificate in PEM'}"
+    except OSError as error:
+        return f"{ca_file}: {error.strerror}"
+    return ""
+
+
 def read_authorities(ca_file: Path) -> AuthorityFacts:
     """Read the certificates of a file of authorities."""
     from cryptography import x509

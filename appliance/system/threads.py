@@ -1,9 +1,9 @@
-"""Runs what takes long for large data in a thread or in slices, so that it delays no other task."""
+"""Runs what takes long for large data in a thread or in parts, so that it delays no other task."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import trio
@@ -19,6 +19,11 @@ INLINE_RECORDS = 200
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+def in_chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in their order, at most `size` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 async def run_sized(size: int, work: Callable[[], T], *, inline_bytes: int = INLINE_BYTES) -> T:

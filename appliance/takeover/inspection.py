@@ -14,8 +14,8 @@ import trio
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.server_facts import ServerFacts
 from appliance.model import Target
-from appliance.redis.store import in_chunks
 from appliance.settings import Settings
+from appliance.system.threads import in_chunks
 from appliance.takeover.deps import TakeoverDeps, TakeoverSources
 from appliance.takeover.findings import TakeoverFinding, Verdict, found
 from appliance.takeover.pool_findings import judge_pool

@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.faults import StoreDown
 from appliance.redis.client import RedisClient, RedisDown, RedisError
-from appliance.redis.store import in_chunks
+from appliance.system.threads import in_chunks
 from appliance.takeover.pool_findings import (
     APPLIANCE_PREFIX,
     CLAIM_PREFIX,

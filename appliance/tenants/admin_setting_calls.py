@@ -82,6 +82,8 @@ class NewSettingFields(Fields, frozen=True):
             mode, override = "", mode == OVERRIDE
         value = "" if mode in WITHOUT_VALUE and self.value is None else self.value
         unknown = override is None and not mode
+        if value is None and mode:
+            raise BadRequest(f"{mode} takes a value")
         if not self.tenant_id or not self.param or value is None or unknown:
             raise BadRequest("tenant_id, param, value and override are required")
         if version and not mode:

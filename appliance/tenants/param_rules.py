@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from appliance.bbb.errors import ApiError, missing_parameter
-from appliance.bbb.params import Params, get, merge_params, replace_param
+from appliance.bbb.params import Params, get, merge_params, replace_param, spell_metadata
 from appliance.model import ParamRule, Tenant
 from appliance.settings import ApiSettings
 from appliance.settings.param_rules import MODES
@@ -75,6 +75,7 @@ def apply_rules(params: Params, layers: Layers, version: str | None = None) -> P
     """
     for layer in layers:
         rules = [rule for rule in layer if _applies(rule, version)]
+        params = spell_metadata(params, [rule.param for rule in rules])
         for mode in MODES:
             if mode == "map":
                 params = _map_values(params, rules)
@@ -136,9 +137,10 @@ def _bound(rule: ParamRule, value: str | None) -> str | None:
 
     A value that BBB cannot read as a number becomes the bound.
     """
+    value = value if value is None else value.strip()
     bound, number = int(rule.value), _number(value)
     if rule.param in UNLIMITED_AT_ZERO and not number:
-        unlimited = number == 0 or value is None or not value.strip()
+        unlimited = number == 0 or not value
         return value if unlimited and (rule.mode == "floor" or bound == 0) else rule.value
     if value is None:
         return None

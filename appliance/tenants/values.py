@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
 from appliance.model import ParamRule, TenantId
-from appliance.settings.param_rules import DEFAULT, OVERRIDE, check_rule
+from appliance.settings.param_rules import DEFAULT, OVERRIDE, RESERVED_PREFIX, check_rule
 from appliance.tenants.retention import MAX_DAYS, is_retention
 from appliance.tenants.retention import PARAM as RETENTION_PARAM
 
@@ -185,12 +185,7 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
     Any parameter name is allowed, since BigBlueButton ignores unknown ones and new versions add
     more.
     """
-    if not _PARAM(setting.param):
-        raise UnacceptableValue(
-            f"the param must be at most {MAX_TEXT} printable ASCII characters without blanks"
-        )
-    if setting.param in _PER_REQUEST:
-        raise UnacceptableValue(f"{setting.param} is each request's own and cannot be set")
+    _check_param(setting.param)
     if len(setting.value) > MAX_VALUE:
         raise UnacceptableValue(f"the value must not be longer than {MAX_VALUE} characters")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in setting.value):
@@ -209,3 +204,14 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
     if setting.call and setting.call not in CALLS:
         raise UnacceptableValue("call must be create or join, or be left out")
     return setting
+
+
+def _check_param(param: str) -> None:
+    if not _PARAM(param):
+        raise UnacceptableValue(
+            f"the param must be at most {MAX_TEXT} printable ASCII characters without blanks"
+        )
+    if param in _PER_REQUEST:
+        raise UnacceptableValue(f"{param} is each request's own and cannot be set")
+    if param.lower().startswith(RESERVED_PREFIX):
+        raise UnacceptableValue(f"{param} says whose a meeting is and cannot be set")

@@ -12,10 +12,10 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot, Time, time_json
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, OptionalText, Text, Texts
-from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import host_of
 from appliance.faults import DatabaseDown
-from appliance.model import ServerId
+from appliance.model import Server, ServerId
 from appliance.usage.debts import awaited_since_ms
 from appliance.usage.deps import UsageDeps
 
@@ -84,10 +84,14 @@ async def _read(deps: UsageDeps, server: str | None) -> list[_Owed]:
     ]
 
 
-async def _json(deps: UsageDeps, owed: list[_Owed]) -> list[OwedRecordingJson]:
+async def _known_servers(deps: UsageDeps) -> list[Server]:
+    """Return the servers, those that were removed first."""
     retired = await deps.pool.retired.read_all(now_ms=deps.now_ms())
-    servers = [*(one.server for one in retired), *await deps.pool.records.list_servers()]
-    hosts = {one.id: host_of(one.url) for one in servers}
+    return [*(one.server for one in retired), *await deps.pool.records.list_servers()]
+
+
+async def _json(deps: UsageDeps, owed: list[_Owed]) -> list[OwedRecordingJson]:
+    hosts = {one.id: host_of(one.url) for one in await _known_servers(deps)}
     since_ms = awaited_since_ms(deps)
     return [
         OwedRecordingJson(
@@ -107,7 +111,11 @@ async def _get(
 ) -> list[OwedRecordingJson]:
     if deps is None:
         return []
-    return await _json(deps, await _read(deps, call.read().server or None))
+    server = call.read().server or None
+    owed = await _read(deps, server)
+    if server and not owed and server not in {one.id for one in await _known_servers(deps)}:
+        raise no_server(server)
+    return await _json(deps, owed)
 
 
 async def _dismiss(
@@ -150,6 +158,7 @@ DEBT_CALLS: tuple[AdminCall[UsageDeps | None], ...] = (
         [_EXAMPLE],
         role=Role.VIEWER,
         request={"server": _SERVER_ID},
+        refusals={404: "The server does not exist."},
     ),
     AdminCall(
         *("dismissRecordings", "POST", _dismiss, "recordings"),

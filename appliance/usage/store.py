@@ -14,7 +14,8 @@ import msgspec
 
 from appliance.model import ServerId
 from appliance.pool.records import CHUNK
-from appliance.redis.store import Argument, RedisStore, in_chunks
+from appliance.redis.store import Argument, RedisStore
+from appliance.system.threads import in_chunks
 from appliance.usage.model import (
     Debts,
     EndedRun,

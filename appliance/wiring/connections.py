@@ -23,6 +23,7 @@ from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStores, open_redis_stores, redis_address
 from appliance.settings import Settings, StoreSettings
 from appliance.system.embedded.stores import open_embedded_stores
+from appliance.system.host_facts import authorities_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,21 @@ class Connections:
     events: EventJournal
 
 
+class AuthoritiesError(Exception):
+    """A file of certificate authorities cannot be used."""
+
+
 @asynccontextmanager
 async def open_connections(
     settings: Settings, log: EventLogger, *, max_outgoing: int = MAX_TOTAL
 ) -> AsyncIterator[Connections]:
-    """Open the embedded stores (outermost, so that they stop last) and every connection."""
+    """Open the embedded stores (outermost, so that they stop last) and every connection.
+
+    Raises AuthoritiesError.
+    """
+    for name, path in settings.authorities():
+        if problem := authorities_problem(path):
+            raise AuthoritiesError(f"{name} cannot be used: {problem}")
     stores, servers, metrics = settings.stores, settings.servers, Metrics()
     async with (
         open_embedded_stores(

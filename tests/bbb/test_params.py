@@ -132,6 +132,8 @@ def test_get_returns_the_first_value() -> None:
         ("a=1&b=2&a=3", [], [], "a", "b=2"),
         ("a=1&b=2", ["a=7"], [], "a", "b=2&a=7"),
         ("a=1", [], ["a=9"], "a", "a=9"),
+        ("meta_A=1&A=2", [], ["meta_a=9&a=8"], "", "meta_a=9&A=2&a=8"),
+        ("meta_A=1", ["meta_a=9"], [], "", "meta_a=1"),
         ("x[]=1&x[]=2", [], [], "", "x[]=1&x[]=2"),
         ("checksum=1&a=2", ["checksum=3"], ["checksum=4"], "", "a=2"),
         ("check%73um=1&a=2", [], [], "", "a=2"),

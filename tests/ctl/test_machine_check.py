@@ -45,6 +45,9 @@ def test_files_and_directories_are_tried(tmp_path: Path) -> None:
         "TLS_CERT_FILE": str(cert),
         "TLS_KEY_FILE": str(other),
         "BBB_CA_FILE": str(other),
+        "S3_RECORDING": "true",
+        "S3_BUCKET_NAME": "b",
+        "S3_CA_FILE": str(tmp_path / "missing.pem"),
         "STATE_DIR": "/dev/null/state",
     }
 
@@ -52,13 +55,14 @@ def test_files_and_directories_are_tried(tmp_path: Path) -> None:
 
     assert done.code == 1
     assert "TLS_KEY_FILE" in done.out  # the configuration is shown all the same
-    tls, authorities, state = done.err.splitlines()
+    tls, authorities, bucket, state = done.err.splitlines()
     assert tls.startswith("error: TLS_CERT_FILE and TLS_KEY_FILE cannot be used by ")
     assert "MISMATCH" in tls
     assert authorities.startswith("error: BBB_CA_FILE cannot be used by ")
+    assert bucket.startswith("error: S3_CA_FILE cannot be used by ")
     assert state == "error: STATE_DIR: /dev/null is not a directory"
     problems = check(tmp_path, **broken).err.splitlines()
-    assert len(problems) == 3
+    assert len(problems) == 4
 
 
 def test_port_in_use_is_a_problem_unless_the_running_appliance_holds_it() -> None:

@@ -44,6 +44,11 @@ def test_exit_code_is_2_for_wrong_usage(
     assert len(captured.err.splitlines()) == 1
 
 
+def test_word_too_many_is_named_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["servers", "list", "extra"], STANDALONE) == 2
+    assert "unrecognized arguments: extra (" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [(["help"], "COMMAND"), (["help", "servers", "add"], "--max-users"), (["help", "to"], None)],

@@ -92,6 +92,9 @@ async def test_unusual_url_is_refused_or_reported(redis_url: str, redis_namespac
         assert refused == Done(1, "", "the url must start with http:// or https://\n")
         assert noted.code == 0
         assert "usually ends in /bigbluebutton/api" in noted.err
+        for words in (("add", "ftp://b.example.com/", "s"), ("add", "http://b c/x", "s")):
+            refused = await pool.control.ctl("servers", *words)
+            assert (refused.code, len(refused.err.splitlines())) == (1, 1)
 
 
 @pytest.mark.parametrize("given", ["/bigbluebutton/", "/bigbluebutton", "/", ""])

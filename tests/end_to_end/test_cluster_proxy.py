@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingUDPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -69,6 +70,31 @@ class Echo(BaseHTTPRequestHandler):
 def echo_server() -> Iterator[int]:
     """Serve Echo on a port."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextlib.contextmanager
+def name_server() -> Iterator[int]:
+    """Serve DNS on a port: names under .test are this machine, others do not exist."""
+
+    class Lookup(BaseRequestHandler):
+        def handle(self) -> None:
+            question, sock = self.request
+            end = question.index(b"\0", 12) + 5  # after name, type and class
+            exists = question[12:end].endswith(b"\x04test\0", 0, -4)
+            answers = exists and question[end - 4 : end] == b"\0\1\0\1"  # A, IN
+            head = question[:2] + (b"\x81\x80" if exists else b"\x81\x83")  # NXDOMAIN
+            address = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if answers else b""
+            counts = b"\0\1\0" + bytes([answers]) + b"\0\0\0\0"
+            sock.sendto(head + counts + question[12:end] + address, self.client_address)
+
+    with ThreadingUDPServer(("127.0.0.1", 0), Lookup) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -144,3 +170,24 @@ def test_users_join_through_the_proxy_and_new_servers_follow(
             assert b"Upgrade: websocket\r\n" in head
             connection.sock.sendall(b"hello\n")
             assert reader.readline() == b"through the socket: hello\n"
+
+
+def test_server_that_nginx_cannot_find_does_not_stop_the_others_with_a_resolver(
+    empty_pool: ServedPool, tmp_path: Path
+) -> None:
+    port = free_port()
+    with name_server() as dns_port, echo_server() as echo_port:
+        for server_id, host in (("bbb-4", "bbb-4.test"), ("bbb-5", "bbb-5.invalid")):
+            url = f"http://{host}:{echo_port}/bigbluebutton/api"
+            new = {"url": url, "secret": "s3cret", "id": server_id}
+            empty_pool.appliance.control.post("addServer", {"server": new})
+        words = ("cluster-proxy", "nginx", "--resolver", f"127.0.0.1:{dns_port}")
+        included = ctl(empty_pool, *words)
+        site = f"server {{\n  listen 127.0.0.1:{port};\n{included}}}\n"
+        with serve_site(tmp_path, site, port):
+            for path, seen in (
+                ("/bbb-4/html5client/a%20b.json?x=1", "/bbb-4/html5client/a%20b.json?x=1"),
+                ("/bbb-4/bigbluebutton/api/rest?y=%2F", "/bigbluebutton/api/rest?y=%2F"),
+            ):
+                assert fetch(port, path) == (200, f"{seen} bbb-4.test:{echo_port}")
+            assert fetch(port, "/bbb-5/html5client/")[0] == 502

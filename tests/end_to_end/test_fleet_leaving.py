@@ -68,6 +68,8 @@ def test_autoscaler_may_remove_a_drained_server_whose_recording_still_arrives(
         appliance.start()
         assert appliance.server(added["id"])["recordings_owed"] == 1
 
+        assert appliance.ctl("recordings", "owed", "bbb-unknown").returncode == 1
+
         # The autoscaler does not wait.
         assert appliance.ctl("servers", "remove", added["id"], "--force").returncode == 0
         (retired,) = shown(appliance, "servers", "list", "--retired")
@@ -88,6 +90,7 @@ def test_autoscaler_may_remove_a_drained_server_whose_recording_still_arrives(
             lambda: shown(appliance, "servers", "list", "--retired")[0]["recordings_owed"] == 0,
             "nothing is owed any more",
         )
+        assert shown(appliance, "recordings", "owed", added["id"]) == []  # retired, but known
         assert shown(appliance, "recordings", "imports", "--refused") == []
 
         # In the morning it is back, as what it was.

@@ -138,6 +138,24 @@ def test_start_fails_clearly_when_the_state_directory_is_no_directory(tmp_path: 
         appliance.check_log()
 
 
+@pytest.mark.parametrize("name", ["BBB_CA_FILE", "S3_CA_FILE"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_start_fails_clearly_when_authorities_cannot_be_used(
+    tmp_path: Path, stores: dict[str, str], name: str, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    variables = {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b", name: str(file)}
+    with not_started(tmp_path, **stores, **variables) as appliance:
+        appliance.start(wait=False)
+
+        assert appliance.wait() == 1
+        assert appliance.log_text().startswith(f"scalelite-appliance: {name} cannot be used: ")
+        assert str(file) in appliance.log_text()
+        appliance.check_log()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after_s", [0, 0.1, 0.3, 0.5, 0.8])
 def test_stop_is_obeyed_at_every_moment_of_the_start(

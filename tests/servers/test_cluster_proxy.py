@@ -14,6 +14,7 @@ from appliance.bbb.endpoint import UnacceptableValue
 from appliance.model import Server, ServerId
 from appliance.servers.cluster_proxy import (
     check_proxy,
+    check_resolvers,
     make_settings,
     origin_of,
     render_locations,
@@ -47,6 +48,22 @@ def test_each_server_has_its_locations() -> None:
     ]
     assert text.count("proxy_set_header Upgrade $http_upgrade;") == 4
     assert "secret" not in text
+
+
+def test_names_are_looked_up_by_nginx_when_it_has_a_resolver() -> None:
+    text, _ = render_locations([server()], "10.0.0.2 [::1]:53")
+    assert "resolver 10.0.0.2 [::1]:53 valid=30s;\n" in text
+    assert re.findall(r"proxy_pass (.*);", text) == ["$cluster_server", "$cluster_server"]
+    assert re.findall(r"^location (\S+) \{$", text, re.MULTILINE) == [
+        "/bbb1/html5client/",
+        "/bbb1/bigbluebutton/api/",
+    ]
+
+
+@pytest.mark.parametrize("resolver", [" ", "dns.example.com", "1.2.3.4;", "1.2.3.4 x", "::1", "$a"])
+def test_resolver_that_is_no_address_is_refused(resolver: str) -> None:
+    with pytest.raises(UnacceptableValue):
+        check_resolvers(resolver)
 
 
 HOSTILE_IDS = [

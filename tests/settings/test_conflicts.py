@@ -166,6 +166,11 @@ def test_bad_secret_key_base_is_one_problem_not_two() -> None:
     assert len(message.splitlines()) == 2
 
 
+@pytest.mark.parametrize("name", ["CTL_SOCKET", "STATE_DIR"])
+def test_path_that_is_no_text_is_refused_with_one_line(name: str) -> None:
+    assert len(refusal(**{name: "/tmp/\udcff"}).splitlines()) == 2
+
+
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "LOADBALANCER_SECRETS"])
 def test_variable_with_a_problem_gets_no_second_one(name: str) -> None:
     assert len(refusal(**{name: "a\x01b"}).splitlines()) == 2

@@ -6,13 +6,19 @@ import base64
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.settings import Algorithm, kinds
 from appliance.settings.kinds import Kind, parse_params, render_params
-
-PEM = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+from tests.doubles.s3 import pem_key
 
 
 def parses(kind: Kind[Any], raw: str) -> bool:
@@ -230,7 +236,7 @@ def test_secrets_hold_no_empty_one() -> None:
     assert not parses(kinds.SECRETS, " : ")
 
 
-@pytest.mark.parametrize("kind", [kinds.SECRET, kinds.SECRETS, kinds.PEM_BASE64])
+@pytest.mark.parametrize("kind", [kinds.SECRET, kinds.SECRETS, kinds.RSA_PEM_BASE64])
 def test_secret_kind_shows_nothing(kind: Kind[Any]) -> None:
     value = ("s3c", "s3c") if kind is kinds.SECRETS else "s3c"
 
@@ -239,14 +245,22 @@ def test_secret_kind_shows_nothing(kind: Kind[Any]) -> None:
 
 
 def test_private_key_is_decoded() -> None:
-    raw = base64.b64encode(PEM).decode()
+    _, raw = pem_key()
 
-    assert kinds.PEM_BASE64.parse(f"{raw[:10]}\n{raw[10:]}") == PEM
+    assert kinds.RSA_PEM_BASE64.parse(f"{raw[:10]}\n{raw[10:]}") == base64.b64decode(raw)
 
 
-@pytest.mark.parametrize("raw", ["!!!", base64.b64encode(b"no key").decode(), "abc"])
-def test_private_key_refuses(raw: str) -> None:
-    assert not parses(kinds.PEM_BASE64, raw)
+def test_private_key_refuses() -> None:
+    curve, (rsa_key, whole) = ec.generate_private_key(ec.SECP256R1()), pem_key()
+    password = BestAvailableEncryption(b"p")
+    pems = (
+        b"no key",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        curve.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        rsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password),
+    )
+    for raw in ("!!!", "abc", whole[:800], *(base64.b64encode(pem).decode() for pem in pems)):
+        assert not parses(kinds.RSA_PEM_BASE64, raw)
 
 
 @pytest.mark.parametrize(("raw", "value"), [("30", 30), ("30/min", 30), ("0", 0)])

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from appliance.settings import Bind, Settings
+from tests.doubles.s3 import pem_key
 from tests.doubles.settings import settings_of
 
 
@@ -39,7 +40,7 @@ def test_no_secret_is_in_the_repr() -> None:
         METRICS_TOKEN="S3C9",
         AWS_SECRET_ACCESS_KEY="S3CA",
         AWS_SESSION_TOKEN="S3CB",
-        CF_PRIVATE_KEY_B64="LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t",
+        CF_PRIVATE_KEY_B64=pem_key()[1],
         DEFAULT_CREATE_PARAMS="moderatorPW=S3CD",
         OVERRIDE_JOIN_PARAMS="password=S3CE",
     )

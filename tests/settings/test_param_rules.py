@@ -45,6 +45,13 @@ def test_a_wrong_rule_is_refused_at_the_start(text: str) -> None:
             settings_of(CREATE_PARAM_RULES=text)
 
 
+def test_the_wrong_one_of_many_rules_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"rule 2: cap takes a whole number .*; expected NAME"):
+        settings_of(CREATE_PARAM_RULES="a remove;; duration cap many; b remove")
+    with pytest.raises(SettingsError, match="rule 1: meta_tenant-x cannot be changed"):
+        settings_of(JOIN_PARAM_RULES="meta_tenant-x remove")
+
+
 @given(
     st.lists(
         st.builds(

@@ -15,7 +15,10 @@ from appliance.settings import (
 from appliance.settings.reading import KNOWN_NAMES, VARIABLES, read_values
 from appliance.settings.recording_variables import WITHOUT_MEANING
 from appliance.settings.table import Variable
+from tests.doubles.s3 import pem_key
 from tests.doubles.settings import SECRET, environment, refusal, settings_of
+
+PEM = pem_key()[1]
 
 UNRELATED = """
     PATH HOME LANG LC_ALL TERM SHELL USER LOGNAME PWD OLDPWD SHLVL HOSTNAME EDITOR PAGER _
@@ -80,7 +83,7 @@ def test_every_secret_can_come_from_a_file(tmp_path: Path, name: str) -> None:
     values = {
         "DATABASE_URL": "postgresql://u:p@h/d",
         "REDIS_URL": "redis://h",
-        "CF_PRIVATE_KEY_B64": "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t",
+        "CF_PRIVATE_KEY_B64": PEM,
     }
     file.write_text(values.get(name, "s3c") + "\n")
 

@@ -86,6 +86,11 @@ async def test_fields_may_stand_at_the_top_and_lrs_is_ours(control: ControlDoubl
         ("updateTenant", {"id": "x"}, (404, "Couldn't find Tenant with id=x")),
         ("updateTenant", {"id": "x", "secrets": "s"}, (404, "Couldn't find Tenant with id=x")),
         ("deleteTenant", {"id": "x"}, (404, "Couldn't find Tenant with id=x")),
+        (
+            "addTenantSetting",
+            {"tenant_id": "x", "param": "p", "mode": "cap"},
+            (400, "cap takes a value"),
+        ),
         ("addTenantSetting", {}, (400, "tenant_id, param, value and override are required")),
         (
             "addTenantSetting",

@@ -57,6 +57,10 @@ def apply(text: str, *params: tuple[str, str], version: str | None = None) -> di
         ("a default 1", {}, {"a": "1"}),
         ("a default 1", {"a": ""}, {"a": ""}),
         ("a override 1", {"a": "2"}, {"a": "1"}),
+        # BBB lower-cases the names of metadata, so a rule is for every spelling.
+        ("meta_a remove", {"meta_A": "1", "META_a": "2"}, {"META_a": "2"}),
+        ("meta_Ab override x", {"meta_aB": "1"}, {"meta_Ab": "x"}),
+        ("a remove", {"A": "1"}, {"A": "1"}),
         # One mode after the other, whatever the order of the rules.
         ("a floor 10; a cap 5", {"a": "7"}, {"a": "5"}),
         ("a cap 5; a map x:9", {"a": "x"}, {"a": "5"}),
@@ -195,7 +199,8 @@ def test_append_adds_each_item_once_and_keeps_the_others(
         ("1", 90, "1"),
         ("030", 90, "030"),
         ("-1", 90, "90"),
-        (" 30", 90, "90"),
+        (" 30 ", 90, "30"),
+        (" 300 ", 90, "90"),
         ("30.5", 90, "90"),
         ("3_0", 90, "90"),
         ("٣", 90, "90"),

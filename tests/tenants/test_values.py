@@ -112,6 +112,7 @@ def test_setting_may_be_of_any_param(change: dict[str, str]) -> None:
         ({"param": "x" * 256}, "the param must"),
         ({"param": "checksum"}, "checksum is each request's own"),
         ({"param": "meetingID"}, "meetingID is each request's own"),
+        ({"param": "meta_Tenant-x"}, "meta_Tenant-x says whose"),
         ({"value": "a\nb"}, "the value must not hold control"),
         ({"value": "\x1b[2J"}, "the value must not hold control"),
         ({"value": "\ud800"}, "the value must not hold control"),

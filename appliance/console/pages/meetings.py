@@ -29,8 +29,7 @@ from appliance.console.snapshot import PoolSnapshot
 from appliance.faults import BbbError
 from appliance.http.quart_exchange import current_exchange
 from appliance.meetings.administration import find_meetings
-from appliance.redis.store import in_chunks
-from appliance.system.threads import map_in_slices
+from appliance.system.threads import in_chunks, map_in_slices
 
 PARAMS = ("q", "server", "tenant", "sort", "p")
 _FIELDS = ("name", "users", "moderators", "videos", "seen_created", "created")

@@ -2,8 +2,8 @@
 
 importer.py decides what happens to a tar. Everything blocks and is called in threads. Names that
 begin with a dot are temporary files of other programs and are ignored, except for uploads over HTTP
-(`.upload-…`). In the work directory only `appliance-import-…` is touched, since a Scalelite may use
-it, too.
+(`.upload-…`) and imported tars that are being removed (`.done-…`). In the work directory only
+`appliance-import-…` is touched, since a Scalelite may use it, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -39,12 +40,10 @@ FAILED = "failed"
 ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 200
-"""Of a name that gets a prefix or suffix; a file name has at most 255 bytes."""
-SMALL_BYTES = 256 << 10
-"""Files up to this size need not be on the disk on their way to a bucket."""
+"""Bytes of a name that gets a prefix or suffix; a file name has at most 255."""
 _METADATA = "metadata.xml"
 _WORK_MODE = 0o700
-_WORK_PREFIX, _UPLOAD_PREFIX = "appliance-import-", ".upload-"
+_WORK_PREFIX, _UPLOAD_PREFIX, _DONE_PREFIX = "appliance-import-", ".upload-", ".done-"
 
 
 class Spool:
@@ -124,21 +123,55 @@ class Spool:
 
     def accept(self, tar: SpooledTar) -> None:
         """Remove an imported tar, unless another one has replaced it."""
-        if self.look(tar.name) == tar:
-            (self.directory / tar.name).unlink(missing_ok=True)
+        aside = self.directory / f"{_DONE_PREFIX}{_unique(tar.name)}"
+        if self._move_out(tar, aside):
+            aside.unlink(missing_ok=True)
 
     def reject(self, tar: SpooledTar, reason: str) -> None:
         """Move a tar to `failed/` with the reason beside it, unless another one has replaced it."""
-        if self.look(tar.name) != tar:
-            return
         self._failed.mkdir(exist_ok=True)
         target = self._failed / tar.name
         while target.exists():  # never overwrite a file
-            target = self._failed / f"{uuid.uuid4().hex[:8]}.{tar.name[-_LONGEST_NAME:]}"
+            target = self._failed / _unique(tar.name)
+        if not self._move_out(tar, target):
+            return
         text = reason.encode("utf-8", "backslashreplace")
         with suppress(OSError):  # disk full or name too long; the journal has the reason, too
             target.with_name(f"{target.name}.error").write_bytes(text + b"\n")
-        (self.directory / tar.name).rename(target)
+
+    def _move_out(self, tar: SpooledTar, target: Path) -> bool:
+        """Rename a tar to a new name; False: another one has replaced it, and stays in the spool.
+
+        It is compared again under its new name, which no other program puts a file under: between
+        a look and a rename, or an unlink, another tar may get the old one.
+        """
+        if self.look(tar.name) != tar:
+            return False
+        try:
+            rename_new(self.directory / tar.name, target)
+        except FileNotFoundError:
+            return False
+        moved = look_at(target)
+        if moved is not None and replace(moved, name=tar.name) == tar:
+            return True
+        self._put_back(target, tar.name)
+        return False
+
+    def _put_back(self, path: Path, name: str) -> None:
+        """Move a file into the spool, beside another one that has its name by now."""
+        with suppress(FileNotFoundError):  # another appliance was faster (put_back_aside)
+            try:
+                rename_new(path, self.directory / name)
+            except FileExistsError:
+                rename_new(path, self.directory / _unique(name))
+
+    def put_back_aside(self) -> None:
+        """Move tars that a crash left aside while they were removed back into the spool.
+
+        One that was imported is then removed again.
+        """
+        for path in self.directory.glob(f"{_DONE_PREFIX}*"):
+            self._put_back(path, path.name.removeprefix(_DONE_PREFIX).partition(".")[2])
 
     def look_failed(self, name: str) -> SpooledTar | None:
         """Return a tar in `failed/`; None: none has this name."""
@@ -178,7 +211,7 @@ def unpack_for_bucket(source: Path, target: Path, limits: TarLimits, *, transfer
     if any(target.iterdir()):  # of a process that was killed
         shutil.rmtree(target)
         target.mkdir(mode=_WORK_MODE)
-    extract_tar(source, target, limits, stop=transfer.stop.is_set, small_bytes=SMALL_BYTES)
+    extract_tar(source, target, limits, stop=transfer.stop.is_set, read_soon=True)
 
 
 class Upload:
@@ -223,6 +256,11 @@ class Upload:
         """Remove the received part."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def _unique(name: str) -> str:
+    """Return a name for a file beside another one; it keeps the end, and so the suffix."""
+    return f"{uuid.uuid4().hex[:8]}.{os.fsdecode(os.fsencode(name)[-_LONGEST_NAME:])}"
 
 
 def look_at(path: Path) -> SpooledTar | None:

@@ -159,6 +159,7 @@ class SpoolWatcher:
     def _tidy(self) -> None:
         self.trash.empty_trash()
         self.spool.remove_abandoned_uploads()
+        self.spool.put_back_aside()
 
     def _start(self, tar: SpooledTar, nursery: trio.Nursery, slots: trio.Semaphore) -> None:
         """Start the import of a tar, unless it is running."""

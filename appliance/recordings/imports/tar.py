@@ -22,11 +22,12 @@ from typing import Any
 
 from appliance.recordings.imports.model import BrokenTar, DiskFull, HostileTar, Stopped
 from appliance.recordings.imports.tar_stream import TarStream, open_tar_stream
-from appliance.system.file_system import has_room, write_out
+from appliance.system.file_system import has_room, start_write_out, write_out
 
 _CHUNK_BYTES = 1 << 20
 _CHECK_DISK_EVERY_BYTES = 64 << 20
 _WRITE_OUT_EVERY_BYTES = 8 << 20
+_SMALL_BYTES = 256 << 10
 _INODE_BYTES = 4096
 """Estimated disk space of a directory or an empty file."""
 _MAX_MEAN_HEADER_BYTES = 4096
@@ -60,19 +61,20 @@ def extract_tar(
     *,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _bytes: None,
-    small_bytes: int = 0,
+    read_soon: bool = False,
 ) -> int:
     """Unpack an archive into a directory that exists and is empty; return the bytes of its files.
 
     source: a path, or the descriptor of an open file.
     `stop` is asked for every member and every megabyte, `progress` gets the number of bytes written
-    since the last call. Files up to `small_bytes` are not written out at once, because they are
-    removed soon. After an error, what was unpacked before stays in the directory.
+    since the last call. `read_soon`: the files are read and then removed, so that they stay in
+    memory, and small ones are not written out at once. After an error, what was unpacked before
+    stays in the directory.
     Raises HostileTar, BrokenTar, DiskFull, Stopped, OSError.
     """
     try:
         with open_tar_stream(source) as stream:
-            return _Extraction(stream, target, limits, stop, progress, small_bytes).run()
+            return _Extraction(stream, target, limits, stop, progress, read_soon).run()
     except OSError as error:
         raise _translate(error) from error
 
@@ -198,14 +200,14 @@ class _Extraction:
         limits: TarLimits,
         stop: Callable[[], bool],
         progress: Callable[[int], None],
-        small_bytes: int,
+        read_soon: bool,
     ) -> None:
         self._stream = stream
         self._target = str(target)
         self._limits = limits
         self._stop = stop
         self._progress = progress
-        self._small_bytes = small_bytes
+        self._read_soon = read_soon
         self._members = 0
         self._bytes = 0
         self._unchecked_bytes = _CHECK_DISK_EVERY_BYTES
@@ -285,7 +287,8 @@ class _Extraction:
         self._parent = parent
 
     def _write(self, path: str, left: int) -> None:
-        small = left <= self._small_bytes
+        transient = self._read_soon and left <= _SMALL_BYTES
+        write = start_write_out if self._read_soon else write_out
         with open(_create(path), "wb", buffering=0) as file:
             while left:
                 self._check_stop()
@@ -294,9 +297,9 @@ class _Extraction:
                 _write_all(file, chunk)
                 self._progress(len(chunk))
                 self._unwritten_bytes += len(chunk)
-                if not small and (self._unwritten_bytes >= _WRITE_OUT_EVERY_BYTES or not left):
+                if not transient and (self._unwritten_bytes >= _WRITE_OUT_EVERY_BYTES or not left):
                     self._unwritten_bytes = 0
-                    write_out(file.fileno())
+                    write(file.fileno())
 
     def _link(self, name: str) -> None:
         """Give a file its second name."""

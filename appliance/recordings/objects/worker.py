@@ -185,7 +185,7 @@ class ObjectWorker:
                 stdin=there.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                start_new_session=True,
+                process_group=0,  # out of the reach of Ctrl-C; see _give_way for the session
             )
             process = _Process(popen, Connection(here.detach()))
         threading.Thread(
@@ -312,14 +312,26 @@ class WorkerServer:
             self._connection.send((kind, number, value))
 
 
+def _give_way() -> None:
+    """Leave processor and disk to the appliance whenever it needs them.
+
+    A thread of SCHED_IDLE is interrupted at once by one that wakes up; one with a nice value only
+    gets less, and after each turn of some milliseconds. It counts among the processes of the same
+    session only, so that this is that of the appliance. Source: sched(7), "The autogroup feature".
+    """
+    with suppress(OSError):
+        os.nice(_NICENESS)
+    with suppress(OSError):  # a filter of system calls may forbid it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def main() -> None:
     """Work for the appliance that has started this process, as long as it lives."""
     from multiprocessing.connection import Connection
 
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a service
         signal.signal(number, signal.SIG_IGN)
-    with suppress(OSError):
-        os.nice(_NICENESS)
+    _give_way()
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(f"{_OOM_SCORE}")
     logging.getLogger().addHandler(logging.NullHandler())

@@ -68,7 +68,9 @@ def make_playback_blueprint(
     @blueprint.errorhandler(OSError)
     async def show_unavailable(error: OSError) -> Response:
         if isinstance(error, BucketFault):  # an outage that ends by itself
-            deps.faults.note("object_not_opened", deps.settings.s3.bucket or "", reason=str(error))
+            deps.faults.note(
+                "object_not_opened", deps.settings.s3.bucket or "", reason=error.strerror
+            )
         else:
             deps.log.error("file_not_opened", path=request.path, reason=error.strerror)
         return pages.unavailable()

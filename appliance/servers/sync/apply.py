@@ -32,8 +32,7 @@ from appliance.servers.sync.plan import (
     plan_sync,
     shared_urls,
 )
-from appliance.servers.sync.yaml_entry import ServerListProblem
-from appliance.servers.sync.yaml_limits import parse_tenant_limits
+from appliance.servers.sync.yaml_limits import parse_tenant_limits, unknown_tenant
 from appliance.servers.sync.yaml_list import (
     BadServerList,
     parse_new_servers,
@@ -125,7 +124,7 @@ async def _find_limits(deps: ServerDeps, document: Node) -> dict[str, Mapping[st
     ids = await tenant_ids(deps.callbacks.tenants) if found else {}
     for name in found:
         if name not in ids:
-            problems.append(ServerListProblem(0, name, "there is no such tenant"))
+            problems.append(unknown_tenant(name))
     if problems:
         raise BadServerList(problems)
     return {ids[name]: values for name, values in found.items()}
@@ -309,7 +308,9 @@ async def add_all_servers(
             continue
         try:
             known = retired.pop(url_key(new.url), ())
-            server = await add_server(deps, actor, new, new_id=new_id, retired=known)
+            server = await add_server(
+                deps, actor, new, new_id=new_id, retired=known, url_is_new=True
+            )
         except Refused as refused:
             results.append(AddedServer(new, None, StepOutcome.FAILED, refused.reason))
         except StoreDown:

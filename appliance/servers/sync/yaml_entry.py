@@ -23,14 +23,18 @@ class ServerListProblem:
     """One problem of a server list."""
 
     line: int
-    server: str
-    """Id or number of the server; empty: the file as a whole."""
+    """0: not known."""
+    owner: str
+    """Id or number of the server, or name of the tenant; empty: the file as a whole."""
     reason: str
+    kind: str = "server"
+    """Of the owner: `server` or `tenant`."""
 
     def __str__(self) -> str:
         """Return one readable line."""
-        about = f"server {self.server}: " if self.server else ""
-        return f"line {self.line}: {about}{self.reason}"
+        line = f"line {self.line}: " if self.line else ""
+        about = f"{self.kind} {self.owner}: " if self.owner else ""
+        return f"{line}{about}{self.reason}"
 
 
 def field_name(name: Scalar) -> str:

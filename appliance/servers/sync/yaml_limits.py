@@ -24,16 +24,16 @@ def parse_tenant_limits(document: Node) -> tuple[Limits, list[ServerListProblem]
     """Return the limits of a file, and the problems found in them."""
     problems: list[ServerListProblem] = []
     found: dict[str, dict[str, str]] = {}
-    for name, tenant in _pairs(_child(document, "tenants"), "tenants", problems):
+    for name, tenant in _pairs(_child(document, "tenants"), "", problems):
         values = found.setdefault(name, {})
         for limit, node in _pairs(_child(tenant, "limits"), name, problems):
             if not isinstance(node, Scalar):
-                problems.append(ServerListProblem(node.line, name, f"{limit} must be a number"))
+                problems.append(_problem(node.line, name, f"{limit} must be a number"))
                 continue
             try:
                 values[limit] = check_limit(limit, "" if node.is_null else node.text)
             except ValueError as error:
-                problems.append(ServerListProblem(node.line, name, str(error)))
+                problems.append(_problem(node.line, name, str(error)))
     return {name: values for name, values in found.items() if values}, problems
 
 
@@ -43,6 +43,15 @@ def render_tenant_limits(limits: Mapping[str, TenantLimits]) -> dict[str, object
         name: {"limits": {limit: _plain(value) for limit, value in one.limits.items()}}
         for name, one in limits.items()
     }
+
+
+def unknown_tenant(name: str) -> ServerListProblem:
+    """Return the problem of a tenant that does not exist."""
+    return _problem(0, name, "there is no such tenant")
+
+
+def _problem(line: int, name: str, reason: str) -> ServerListProblem:
+    return ServerListProblem(line, name, reason, kind="tenant")
 
 
 def _plain(value: float) -> float:
@@ -63,6 +72,7 @@ def _pairs(
     if node is None or (isinstance(node, Scalar) and node.is_null):
         return []
     if not isinstance(node, YamlMapping):
-        problems.append(ServerListProblem(node.line, owner, "it must map names to values"))
+        reason = f"{'limits' if owner else 'tenants'} must map names to values"
+        problems.append(_problem(node.line, owner, reason))
         return []
     return [(field_name(key), child) for key, child in node.pairs]

@@ -161,7 +161,10 @@ def spawn(
     death_signal: signal.Signals,
     stdin: bytes = b"",
 ) -> subprocess.Popen[bytes]:
-    """Start a program on a data directory as the store user, in a new session (no Ctrl-C).
+    """Start a program on a data directory as the store user, in a new process group (no Ctrl-C).
+
+    Not in a new session: the kernel shares processors between sessions first, and a store would
+    wait for work of low priority in that of the appliance. Source: sched(7), "autogroup".
 
     The directory is passed as an open descriptor and named `/proc/self/fd/N`, because the store
     user may lack access to a directory above it (root's home, pytest's tmp_path). `stdin` must fit
@@ -178,7 +181,7 @@ def spawn(
                 cwd="/",
                 env=QUIET_ENVIRONMENT,
                 pass_fds=(int(Path(path).name),),
-                start_new_session=True,
+                process_group=0,
                 user=None if user is None else user.uid,
                 group=None if user is None else user.gid,
                 extra_groups=None if user is None else [],

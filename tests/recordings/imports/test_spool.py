@@ -9,8 +9,8 @@ from threading import Barrier
 
 import pytest
 
-from appliance.recordings.imports.model import UnpackedFormat, may_hold
-from appliance.recordings.imports.spool import Spool, Upload
+from appliance.recordings.imports.model import SpooledTar, UnpackedFormat, may_hold
+from appliance.recordings.imports.spool import Spool, Upload, look_at
 from tests.doubles.import_tools import recording_settings
 
 
@@ -45,6 +45,44 @@ def test_accept_and_reject_leave_a_newer_tar_alone(spool: Spool) -> None:
     spool.reject(old, "bad")
     assert (spool.directory / "r1.tar").read_text() == "newer"
     assert spool.failed_names() == []
+
+
+class BusySpool(Spool):
+    """Another program replaces a tar between the look at it and what follows."""
+
+    def look(self, name: str) -> SpooledTar | None:
+        found = super().look(name)
+        put(self, ".new", "newer")
+        (self.directory / ".new").rename(self.directory / name)
+        return found
+
+
+@pytest.mark.parametrize("rejects", [False, True])
+def test_tar_that_gets_the_name_at_the_last_moment_stays(tmp_path: Path, rejects: bool) -> None:
+    spool = BusySpool(recording_settings(tmp_path))
+    spool.make()
+    tar = look_at(put(spool, "r1.tar"))
+    assert tar is not None
+    if rejects:
+        spool.reject(tar, "bad")
+    else:
+        spool.accept(tar)
+    assert (spool.directory / "r1.tar").read_text() == "newer"
+    assert sorted(path.name for path in spool.directory.iterdir()) == sorted(
+        ["r1.tar", *(["failed"] if rejects else [])]
+    )
+    assert spool.failed_names() == []
+
+
+def test_tar_left_aside_by_a_crash_is_back(spool: Spool) -> None:
+    put(spool, ".done-01234567.r1.tar", "one")
+    put(spool, ".done-89abcdef.r1.tar", "two")
+    put(spool, ".other", "three")
+    spool.put_back_aside()
+    names = sorted(tar.name for tar in spool.scan())
+    assert len(names) == 2
+    assert all(name == "r1.tar" or name.endswith(".r1.tar") for name in names)
+    assert (spool.directory / ".other").exists()
 
 
 def test_reject_overwrites_nothing(spool: Spool) -> None:

@@ -115,6 +115,19 @@ def test_extract_tar_writes_every_file_whatever_the_compression(
     assert (target / "notes/r1/notes.pdf").read_bytes() == b"%PDF"
 
 
+def test_files_that_are_read_soon_stay_in_memory(tmp_path: Path) -> None:
+    size = 24 << 20  # written out, and with that dropped, every 8 MiB otherwise
+    tar = tar_of(tmp_path / "a.tar", file("v.webm", bytes(size)))
+    (tmp_path / "out").mkdir()
+
+    extract_tar(tar, tmp_path / "out", LIMITS, read_soon=True)
+
+    with (tmp_path / "out/v.webm").open("rb") as unpacked:
+        for offset in range(0, size, 1 << 20):
+            block = bytearray(1 << 20)  # RWF_NOWAIT: what is not in memory is not read
+            assert os.preadv(unpacked.fileno(), [block], offset, os.RWF_NOWAIT) == len(block)
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".zst"])
 def test_extract_tar_refuses_a_truncated_archive(tmp_path: Path, suffix: str) -> None:
     tar = recording_tar(tmp_path, "r1", {"video": FILES}, target=tmp_path / f"r1.tar{suffix}")

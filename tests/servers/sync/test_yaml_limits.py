@@ -35,11 +35,11 @@ def test_limits_are_read_by_tenant_and_empty_ones_are_removed() -> None:
 @pytest.mark.parametrize(
     ("tenants", "problem"),
     [
-        ("school: {limits: {max_rooms: 1}}", "line 7 (school): max_rooms is no limit"),
-        ("school: {limits: {max_users: many}}", "line 7 (school): max_users must be"),
-        ("school: {limits: {max_users: [1]}}", "max_users must be a number"),
-        ("school: {limits: 5}", "it must map names to values"),
-        ("nobody: {limits: {max_users: 1}}", "there is no such tenant"),
+        ("school: {limits: {max_rooms: 1}}", "line 7: tenant school: max_rooms is no limit"),
+        ("school: {limits: {max_users: many}}", "line 7: tenant school: max_users must be"),
+        ("school: {limits: {max_users: [1]}}", "tenant school: max_users must be a number"),
+        ("school: {limits: 5}", "tenant school: limits must map names to values"),
+        ("nobody: {limits: {max_users: 1}}", "tenant nobody: there is no such tenant"),
     ],
 )
 async def test_file_with_wrong_limits_changes_nothing(
@@ -48,7 +48,7 @@ async def test_file_with_wrong_limits_changes_nothing(
     async with with_school(redis_url, redis_namespace) as res:
         with pytest.raises(BadServerList) as refused:
             await sync_servers(res.servers, "test", f"{SERVERS}tenants:\n  {tenants}\n")
-        assert problem.rpartition(": ")[2] in str(refused.value)
+        assert problem in str(refused.value)
         assert await res.pool.records.list_servers() == []
 
 

@@ -92,7 +92,9 @@ async def test_spawn_passes_the_directory_and_stdin_but_not_the_environment(
     assert "geheim" not in log_file.read_text()
 
 
-async def test_spawn_starts_a_session_so_that_ctrl_c_does_not_reach_it(directory: Path) -> None:
+async def test_spawn_starts_a_group_of_the_session_that_ctrl_c_does_not_reach(
+    directory: Path,
+) -> None:
     with trio.fail_after(DEADLINE_S):
         process = spawn(
             lambda _: shell("exec sleep 60"),
@@ -102,7 +104,7 @@ async def test_spawn_starts_a_session_so_that_ctrl_c_does_not_reach_it(directory
             death_signal=signal.SIGTERM,
         )
         try:
-            assert os.getsid(process.pid) == process.pid
+            assert (os.getsid(process.pid), os.getpgid(process.pid)) == (os.getsid(0), process.pid)
         finally:
             process.kill()
             assert await wait_exit(process) == -signal.SIGKILL  # noqa: ASYNC102
