@@ -4,8 +4,7 @@
 
 As fast as a server in Python can be, so that the client's own time shows; moto keeps everything in
 memory. Objects cannot be read. It stands for another machine, so it only gets the time that nothing
-else here wants: the lowest class, and the lowest weight of its session, by which the kernel shares
-first. Source: Amazon S3 API reference; sched(7), "The autogroup feature".
+else of its session wants. Source: Amazon S3 API reference; sched(7), SCHED_IDLE.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -199,9 +198,7 @@ def _name(key: str) -> str:
 def serve_sink(port: int, megabytes_s: float = 0.0) -> Iterator[str]:
     """Run the server as a process of its own and give its URL."""
     command = [sys.executable, str(Path(__file__)), str(port), str(megabytes_s)]
-    process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", *command], start_new_session=True
-    )
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command])
     url = f"http://127.0.0.1:{port}"
     try:
         deadline_s = time.monotonic() + START_S
@@ -222,8 +219,6 @@ def serve_sink(port: int, megabytes_s: float = 0.0) -> Iterator[str]:
 def main(port: int, megabytes_s: float = 0.0) -> None:
     """Serve until killed."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with suppress(OSError):  # a kernel without the feature
-        Path("/proc/self/autogroup").write_text("19")
     Handler.store = Store(rate=megabytes_s * 1e6)
     ThreadingHTTPServer.request_queue_size = 128
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
