@@ -20,7 +20,7 @@ import trio
 
 from appliance.bbb.checksum import sign, signed_query
 from appliance.bbb.list_reading import ListReading
-from appliance.bbb.meeting_list import MeetingList, MeetingListReader, RawList
+from appliance.bbb.meeting_list import HashedList, MeetingList, MeetingListReader, RawList
 from appliance.bbb.params import Params, encode_query
 from appliance.bbb.request_body import RequestBody
 from appliance.bbb.xml import MalformedAnswer, ServerAnswer, parse_answer, parse_version
@@ -141,14 +141,22 @@ class BbbClient:
         params: Params = (),
         *,
         deadline_s: float | None = None,
-        keeps_elements: bool = True,
     ) -> MeetingList:
-        """Return the server's getMeetings answer, which may be FAILED, with or without its XML.
+        """Return the server's getMeetings answer, which may be FAILED.
 
         Raises NotSent, Ambiguous, ServerFault.
         """
-        reading = ListReading(self._lists, keeps_elements=keeps_elements)
-        return await self._list(target, params, deadline_s, reading)
+        reading = ListReading(self._lists)
+        return await self._list(target, params, deadline_s, reading.take, reading.finish)
+
+    async def poll_meetings(self, target: Target, before: HashedList | None) -> HashedList:
+        """Return the server's getMeetings answer, which may be FAILED, without its XML.
+
+        It is `before` if that is the same: then nothing is parsed. Raises as `list_meetings`.
+        """
+        reading = ListReading(self._lists, keeps_elements=False)
+        finish = partial(reading.finish_hashed, before)
+        return await self._list(target, (), None, reading.take, finish)
 
     async def reread_meetings(
         self,
@@ -166,18 +174,23 @@ class BbbClient:
         `list_meetings`.
         """
         reading = ListReading(self._lists, known, keeps_body=True, turns=turns)
-        meetings = await self._list(target, params, deadline_s, reading)
+        meetings = await self._list(target, params, deadline_s, reading.take, reading.finish)
         if known is not None and meetings is known.meetings:
             return known
         return RawList(reading.body, meetings)
 
     async def _list(
-        self, target: Target, params: Params, deadline_s: float | None, reading: ListReading
-    ) -> MeetingList:
+        self,
+        target: Target,
+        params: Params,
+        deadline_s: float | None,
+        take: Callable[[bytes | bytearray], Awaitable[None]],
+        finish: Callable[[], Awaitable[_T]],
+    ) -> _T:
         request = self._request(target, "getMeetings", params, post_form=False, body=None)
         try:
-            await self._fetch(target, request, deadline_s, reading.take)
-            return await reading.finish()
+            await self._fetch(target, request, deadline_s, take)
+            return await finish()
         except MalformedAnswer as exc:
             raise ServerFault(target.id, str(exc), status=200) from None
 

@@ -8,6 +8,7 @@ from functools import partial
 import trio
 
 from appliance.bbb.meeting_list import (
+    HashedList,
     MeetingList,
     MeetingListReader,
     MeetingListStream,
@@ -74,6 +75,17 @@ class ListReading:
                 return await run_sized(len(block), read)
         await trio.to_thread.run_sync(self._stream.feed, block)
         return await trio.to_thread.run_sync(self._stream.finish)
+
+    async def finish_hashed(self, before: HashedList | None) -> HashedList:
+        """Return the list: `before` itself if it is the same. Raises MalformedAnswer."""
+        if self._stream is not None:
+            return HashedList(None, await self.finish())
+        body = b"".join(self._parts)
+        self._parts = [body]
+        key = hash(body)
+        if before is not None and before.hash == key:
+            return before
+        return HashedList(key, await self.finish())
 
     async def _leave_known(self) -> None:
         """Read what was the same as in the known list."""

@@ -80,6 +80,15 @@ class RawList:
         return self.meetings.message_key
 
 
+@dataclass(frozen=True, slots=True)
+class HashedList:
+    """An answer without its bytes, with what recognises the next one if it is the same."""
+
+    hash: int | None
+    """Python's keyed 64-bit hash of all bytes; None: it was too long for that."""
+    meetings: MeetingList
+
+
 class MeetingListReader:
     """Reads lists, with a cache of parsed meetings.
 

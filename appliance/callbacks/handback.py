@@ -22,7 +22,11 @@ class Handback:
 
     async def refresh(self) -> None:
         """Read the switch, which another appliance may have changed. Raises StoreDown."""
-        self._prepared = await self._redis.command("GET", self._key) is not None
+        self.note(prepared=await self._redis.command("GET", self._key) is not None)
+
+    def note(self, *, prepared: bool) -> None:
+        """Take the switch as it was just read."""
+        self._prepared = prepared
 
     async def prepare(self, on: bool) -> None:
         """Set the switch, for other appliances on the same stores as well. Raises StoreDown."""

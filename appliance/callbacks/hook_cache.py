@@ -18,9 +18,13 @@ class HookCache:
         self._hooks: tuple[Hook, ...] = ()
         self._version: str | None = None
 
-    async def refresh(self) -> None:
-        """Read the hooks again if they have changed. Raises StoreDown."""
-        version = await self._store.version()
+    async def refresh(self, version: str | None = None) -> None:
+        """Read the hooks again if they have changed: if this, else what Redis says, is new.
+
+        Raises StoreDown.
+        """
+        if version is None:
+            version = await self._store.version()
         if version != self._version:
             self._hooks = tuple(self.active(await self._store.all()))
             self._version = version

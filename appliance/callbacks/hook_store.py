@@ -47,7 +47,7 @@ class HookStore:
 
     async def version(self) -> str:
         """Return a value that changes whenever a hook is added or removed."""
-        return str(await self.redis.command("GET", self.redis.own_key("hook_ids")))
+        return str(await self.redis.command("GET", self.redis.own_key("hook_ids")) or "")
 
     async def all(self) -> tuple[Hook, ...]:
         """Return every hook."""

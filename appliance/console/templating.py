@@ -110,6 +110,7 @@ _PAGES = (
     ("meetings", "Meetings", "/scalelite/meetings", Role.VIEWER, True),
     ("recordings", "Recordings", "/scalelite/recordings", Role.VIEWER, True),
     ("tenants", "Tenants", "/scalelite/tenants", Role.VIEWER, True),
+    ("limits", "Limits", "/scalelite/limits", Role.VIEWER, False),
     ("callbacks", "Callbacks", "/scalelite/callbacks", Role.VIEWER, False),
     ("audit", "Audit", "/scalelite/audit", Role.VIEWER, False),
     ("doctor", "Doctor", "/scalelite/doctor", Role.VIEWER, False),
@@ -126,5 +127,5 @@ def _navigation(
         for name, title, href, role, for_tenants in _PAGES
         if viewer.may(role)
         and (for_tenants or viewer.token.tenant_id is None)
-        and (multitenancy or name != "tenants")
+        and name != ("limits" if multitenancy else "tenants")
     ]

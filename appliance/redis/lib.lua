@@ -73,6 +73,25 @@ local function multiplier_of(stored)
   return 1
 end
 
+-- Return a mark of what a poll compares with the list of a server, or replaces: if neither has changed since an
+-- earlier poll, another one would change nothing. '': the next poll must be recorded in any case.
+local function poll_mark(sid)
+  local s = call('HMGET', P .. 'server:' .. sid, 'state', 'online', 'url', 'load_multiplier', 'meetings', 'users',
+    'largest_meeting', 'videos')
+  if state_of(sid, s[1]) ~= 'enabled' or s[2] ~= 'true' then return '' end
+  if number(call('HGET', P .. sid, 'unhealthy_counter'), 0) > 0 then return '' end
+  if call('EXISTS', A .. 'suspect:' .. sid, A .. 'detached:' .. sid, A .. 'doubles:' .. sid) > 0 then return '' end
+  local l = call('HMGET', A .. 'load:' .. sid, 'joins', 'doubts', 'pending_users')
+  for i = 4, #s do s[i] = text(s[i]) end
+  return table.concat({ call('SCARD', A .. 'meetings_of:' .. sid), text(call('ZSCORE', P .. 'server_load', sid)),
+    text(l[1]), text(l[2]), text(l[3]), table.concat(s, ' ', 3) }, ' ')
+end
+
+-- Have the next poll of a server recorded, even if the server lists what it listed before.
+local function doubt_polls(sid)
+  if call('EXISTS', A .. 'load:' .. sid) == 1 then call('HINCRBY', A .. 'load:' .. sid, 'doubts', 1) end
+end
+
 -- Return a server in the form that parse_server in pool/records.py reads, or nil if it was removed.
 local function reply_server(id)
   local s = call('HMGET', P .. 'server:' .. id, 'url', 'secret', 'state', 'online', 'load_multiplier', 'tag',

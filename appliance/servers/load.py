@@ -1,17 +1,21 @@
-"""What a poll of a server counts, from its getMeetings answer.
+"""What a poll of a server counts, from its getMeetings answer, and how observe_server.lua is told.
 
-The load is computed by observe_server.lua (`load_of` in redis/lib.lua), which also knows what the
-meetings are expected to reach.
+The load is computed by that script (`load_of` in redis/lib.lua), which also knows what the meetings
+are expected to reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.bbb.listed_meeting import ListedMeeting
-from appliance.model import ServerId
-from appliance.servers.model import Observation
+from appliance.model import MeetingId, PlacementRules, ServerId
+from appliance.pool.records import NOTIFY_AFTER_LOSS_MS
+from appliance.redis.store import to_script_json
+from appliance.servers.model import DoubleMeeting, Observation, ObservationResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +66,85 @@ def make_observation(
         listed=tuple(listed),
         others=tuple(one for one in others if not one.is_breakout),
         stray_tenants=frozenset(one.tenant_id or "" for one in others),
+    )
+
+
+def observation_arguments(
+    seen: Observation, rules: PlacementRules, *, healthy_threshold: int
+) -> str:
+    """Return the argument of observe_server.lua."""
+    return to_script_json(
+        {
+            "server_id": seen.server_id,
+            "began_ms": seen.began_ms,
+            "now_ms": seen.now_ms,
+            "joins_before": seen.joins_before,
+            "meetings": seen.meetings,
+            "users": seen.users,
+            "largest_meeting": seen.largest_meeting,
+            "videos": seen.videos,
+            "listed": [_listed_argument(meeting, rules) for meeting in seen.listed],
+            "others": [_counts_argument(meeting, rules) for meeting in seen.others],
+            "stray_tenants": sorted(seen.stray_tenants),
+            "bbb_version": seen.bbb_version,
+            "healthy_threshold": healthy_threshold,
+            "ttl_s": rules.ttl_s,
+            "join_buffer_ms": rules.join_buffer_ms,
+            "min_user_count": rules.min_user_count,
+            "moderators_twice": rules.count_moderators_twice,
+            "weights": rules.weights and rules.weights.to_script(),
+            "notify_after_ms": NOTIFY_AFTER_LOSS_MS,
+        }
+    )
+
+
+def _listed_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:
+    argument = {**_counts_argument(meeting, rules), "name": meeting.name}
+    if meeting.tenant_id:
+        argument["tenant_id"] = meeting.tenant_id
+    if meeting.recorded:
+        argument["recorded"] = True
+    return argument
+
+
+def _counts_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:
+    argument: dict[str, Any] = {
+        "id": meeting.id,
+        "participants": meeting.participants,
+        "created_ms": meeting.create_time_ms,
+        "moderators": meeting.moderators,
+        "videos": meeting.videos,
+    }
+    if rules.weights:
+        argument["voice"] = meeting.voice
+    if meeting.is_breakout:
+        argument["is_breakout"] = True
+    return argument
+
+
+def parse_observation(reply: str) -> ObservationResult:
+    """Parse the JSON of observe_server.lua."""
+    found: Mapping[str, Any] = json.loads(reply)
+    if not found["known"]:
+        return ObservationResult(known=False)
+    # cjson writes an empty list as {}: `list` makes both the same.
+    return ObservationResult(
+        known=True,
+        usage_saved=found.get("usage_saved") == 1,
+        online=found["online"],
+        came_online=found["came_online"],
+        auto_disabled=found["auto_disabled"],
+        load=float(found["load"]),
+        taken_back=tuple(MeetingId(item) for item in list(found["taken_back"])),
+        to_end=tuple((MeetingId(item[0]), item[1]) for item in list(found["to_end"])),
+        missing=tuple((MeetingId(item[0]), int(item[1])) for item in list(found["missing"])),
+        doubles=tuple(_parse_double(item) for item in list(found["doubles"])),
+        mark=found.get("mark", ""),
+    )
+
+
+def _parse_double(item: Sequence[Any]) -> DoubleMeeting:
+    meeting_id, server_id, placement, joins, new, action = item
+    return DoubleMeeting(
+        MeetingId(meeting_id), ServerId(server_id), int(placement), int(joins), bool(new), action
     )

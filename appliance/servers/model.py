@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from appliance.bbb.listed_meeting import ListedMeeting
-from appliance.model import MeetingId, ServerId, ServerState
+from appliance.bbb.meeting_list import HashedList
+from appliance.model import ListedRecord, MeetingId, ServerId, ServerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class PollStart:
     """It has registered itself, and is enabled after enough good polls."""
     has_hooks: bool = False
     """There may be web hooks to register or to remove on it."""
+    mark: str = ""
+    """If it is that of an earlier poll, and the list as well, there is nothing to record; empty:
+    there is in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,14 @@ class PoolMarks:
     leases: str
     """Which appliance polls which server."""
     tenants: str
+    hooks: str
+    """Version of the web hooks."""
+    handback: bool
+    """Whether the pool is about to be handed back to Scalelite."""
+    shares: bool
+    """Whether a version of BBB has a share."""
+    each: tuple[str, ...] = ()
+    """What other programs may change of each server that was asked for; empty: it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,27 @@ class ObservationResult:
     missing: tuple[tuple[MeetingId, int], ...] = ()
     """Recorded meetings (id, placement) that the server did not list."""
     doubles: tuple[DoubleMeeting, ...] = ()
+    mark: str = ""
+    """`PollStart.mark` for as long as nothing changes."""
+
+
+@dataclass(slots=True)
+class PollMemory:
+    """What the last polls of a server by this process found, to recognise that nothing changed."""
+
+    found: HashedList | None = None
+    """The list as last read."""
+    mark: str = ""
+    """As long as the server has it, the same list needs not be recorded; empty: it must be."""
+    until_s: float = 0.0
+    """Trio time from which it must be, too."""
+    load: float = 0.0
+    records: Mapping[str, ListedRecord] = field(default_factory=dict)
+    """Of the meetings in the list, for their usage."""
+
+    def is_valid(self, mark: str, now_s: float) -> bool:
+        """Return whether to record the same list again would change nothing."""
+        return bool(mark) and mark == self.mark and now_s < self.until_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,24 @@
 """Poll a server: one getMeetings call yields its load, its counts and its meetings.
 
-observe_server.lua and fail_server.lua decide what a poll changes. This file calls the server, logs,
-and follows up: it checks meetings that were not listed and ends those that belong elsewhere.
+poll_recording.py records what a poll has found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import trio
 
-from appliance.bbb.listed_meeting import ListedMeeting
-from appliance.bbb.meeting_list import MeetingList
+from appliance.bbb.meeting_list import HashedList
 from appliance.callbacks.hook_sync import sync_server_hooks
 from appliance.faults import BbbError, StoreDown
 from appliance.instruments import LastPoll
-from appliance.model import MeetingId, Server, ServerState
-from appliance.pool.ending import end_unwanted, forget_if_gone
+from appliance.model import Server, ServerState
 from appliance.servers.deps import ServerDeps
-from appliance.servers.duplicate_meetings import log_double, resolve_double
-from appliance.servers.load import counts, make_observation
-from appliance.servers.model import (
-    FailureResult,
-    ObservationResult,
-    PollStart,
-)
-from appliance.servers.store import CHUNK
+from appliance.servers.load import counts
+from appliance.servers.model import ObservationResult, PollMemory, PollStart
+from appliance.servers.poll_recording import record_failure, record_list, record_unchanged
 from appliance.system.tasks import for_each
-from appliance.usage.observer import PreparedUsage, confirm_usage, prepare_usage
-from appliance.usage.tally import Poll, gap_limit_ms
-
-_FOLLOW_UPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +41,38 @@ class PollResult:
     """It has registered itself, and has to be polled again soon."""
 
 
-async def poll_server(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
+async def poll_server(
+    deps: ServerDeps,
+    server: Server,
+    *,
+    read_version: bool,
+    start: PollStart | None = None,
+    memory: PollMemory | None = None,
+) -> PollResult:
     """Poll one server and record the result; a disabled server is only asked for its version.
 
+    `start`: its state in the store, if that was just read. `memory`: that of its polls, so that a
+    list which has not changed costs little.
     Takes at most POLLER_WAIT_TIMEOUT each for the poll, reading the version and following up.
     Raises StoreDown.
     """
     began_s = trio.current_time()
-    result = await _poll(deps, server, read_version=read_version)
+    memory = memory or PollMemory()
+    result = await _poll(deps, server, memory, read_version=read_version, start=start)
     took_s = trio.current_time() - began_s
     deps.metrics.last_polls[server.id] = LastPoll(deps.now_ms(), took_s, result.reason)
     return result
 
 
-async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> PollResult:
-    start = await deps.store.begin_poll(server.id)
+async def _poll(
+    deps: ServerDeps,
+    server: Server,
+    memory: PollMemory,
+    *,
+    read_version: bool,
+    start: PollStart | None = None,
+) -> PollResult:
+    start = start or await deps.store.begin_poll(server.id)
     if start is None:
         return PollResult(server, succeeded=False, reason="not in the pool any more")
     if start.registering:
@@ -77,13 +80,17 @@ async def _poll(deps: ServerDeps, server: Server, *, read_version: bool) -> Poll
     if start.state is ServerState.DISABLED:
         return await _poll_disabled(deps, server)
     began_ms = deps.now_ms()
-    found = await _list_meetings(deps, server)
+    found = await _list_meetings(deps, server, memory.found)
     if isinstance(found, _Failure):
         if found.own_limit:
             return _report_own_limit(deps, server, found.reason)
-        return await _record_failure(deps, server, found.reason)
-    listed = found.listed
-    result = await _record_success(deps, server, start, began_ms, listed)
+        return await _fail(deps, server, found.reason)
+    listed = found.meetings.listed
+    if found is memory.found and memory.is_valid(start.mark, trio.current_time()):
+        result = await record_unchanged(deps, server, start, memory, listed)
+    else:
+        memory.found, memory.mark = found, ""
+        result = await record_list(deps, server, start, began_ms, listed, memory)
     # A server that comes back may have been upgraded.
     is_due = read_version or result.came_online
     version = await check_version(deps, server) if is_due else None
@@ -108,15 +115,17 @@ class _Failure:
     own_limit: bool = False
 
 
-async def _list_meetings(deps: ServerDeps, server: Server) -> MeetingList | _Failure:
+async def _list_meetings(
+    deps: ServerDeps, server: Server, before: HashedList | None = None
+) -> HashedList | _Failure:
     try:
         with trio.fail_after(deps.settings.polling.deadline_s):
-            found = await deps.pool.bbb.list_meetings(server.target, keeps_elements=False)
+            found = await deps.pool.bbb.poll_meetings(server.target, before)
     except BbbError as error:
         return _Failure(error.reason, error.own_limit)
     except trio.TooSlowError:
         return _Failure("no answer within POLLER_WAIT_TIMEOUT")
-    return found if found.succeeded else _Failure("the server answered FAILED")
+    return found if found.meetings.succeeded else _Failure("the server answered FAILED")
 
 
 async def _sync_hooks(
@@ -141,7 +150,7 @@ async def _poll_disabled(deps: ServerDeps, server: Server) -> PollResult:
     if result.own_limit:
         return result
     if not result.succeeded:
-        return await _record_failure(deps, server, result.reason, disabled=True)
+        return await _fail(deps, server, result.reason, disabled=True)
     if server.online and not server.unhealthy_count:
         return result
     threshold = deps.settings.polling.healthy_threshold
@@ -160,7 +169,7 @@ async def _poll_registering(deps: ServerDeps, server: Server) -> PollResult:
     if await deps.store.count_good_poll(server.id, good=not reason):
         enabled = {"state": ServerState.ENABLED.value, "before": ServerState.DISABLED.value}
         deps.log.info("server_state_set", server=server.id, **enabled, by="self-registration")
-        return await _poll(deps, server, read_version=True)
+        return await _poll(deps, server, PollMemory(), read_version=True)
     return PollResult(server, succeeded=not reason, reason=reason, registering=True)
 
 
@@ -186,137 +195,10 @@ def _report_own_limit(deps: ServerDeps, server: Server, reason: str) -> PollResu
     return PollResult(server, succeeded=False, reason=reason, online=server.online, own_limit=True)
 
 
-async def _record_success(
-    deps: ServerDeps,
-    server: Server,
-    start: PollStart,
-    began_ms: int,
-    listed: Sequence[ListedMeeting],
-) -> ObservationResult:
-    now_ms = deps.now_ms()
-    observation = make_observation(
-        server.id,
-        listed,
-        began_ms=began_ms,
-        now_ms=now_ms,
-        joins_before=start.joins,
-        known=await _known_meetings(deps, server, listed),
-    )
-    usage = await _prepare_usage(deps, server, start, now_ms, listed)
-    result = await deps.store.observe_server(
-        observation,
-        healthy_threshold=deps.settings.polling.healthy_threshold,
-        usage=usage.arguments if usage else (),
-    )
-    if deps.usage is not None and usage is not None and result.known:
-        await confirm_usage(deps.usage, usage, saved=result.usage_saved)
-    _log_success(deps, server, result)
-    await _follow_up(deps, server, result)
-    return result
-
-
-async def _prepare_usage(
-    deps: ServerDeps,
-    server: Server,
-    start: PollStart,
-    now_ms: int,
-    listed: Sequence[ListedMeeting],
-) -> PreparedUsage | None:
-    if deps.usage is None:
-        return None
-    poll = Poll(
-        server=server.id,
-        tag=server.tag or "",
-        at_ms=now_ms,
-        listed=listed,
-        records=await deps.store.listed_records([meeting.id for meeting in listed]),
-        gap_limit_ms=gap_limit_ms(deps.settings.polling.interval_s),
-        keep_names=deps.settings.usage.meeting_names,
-    )
-    return await prepare_usage(deps.usage, poll, start.usage_version)
-
-
-async def _known_meetings(
-    deps: ServerDeps, server: Server, listed: Sequence[ListedMeeting]
-) -> frozenset[str] | None:
-    """Return the meetings of a long list that Redis has to know of; None: all, it is short.
-
-    The script that records a poll holds up all others for as long as it runs.
-    """
-    if len(listed) <= CHUNK:
-        return None
-    return await deps.store.known_meetings(server.id, [meeting.id for meeting in listed])
-
-
-def _log_success(deps: ServerDeps, server: Server, result: ObservationResult) -> None:
-    if result.came_online:
-        deps.log.info("server_online", server=server.id)
-    if result.taken_back:
-        deps.log.warning("meetings_taken_back", server=server.id, meetings=len(result.taken_back))
-    for double in result.doubles:
-        log_double(deps, server, double)
-    if result.auto_disabled:
-        deps.log.info("cordoned_server_is_empty", server=server.id, state="disabled")
-
-
-async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult) -> None:
-    """End and check meetings until the deadline of a poll; the next poll continues."""
-    if not (result.to_end or result.doubles or result.missing):
-        return
-    limiter = trio.CapacityLimiter(_FOLLOW_UPS_AT_ONCE)
-
-    async def follow(work: Callable[..., Awaitable[None]], *args: object) -> None:
-        # Caught here, since a nursery would wrap it in a group. The next poll repeats the work.
-        with suppress(StoreDown):
-            async with limiter:
-                await work(deps, server, *args)
-
-    with trio.move_on_after(deps.settings.polling.deadline_s):
-        async with trio.open_nursery() as nursery:
-            for meeting_id, password in result.to_end:
-                nursery.start_soon(follow, _end_duplicate, meeting_id, password)
-            for double in result.doubles:
-                if double.action:
-                    nursery.start_soon(follow, resolve_double, double)
-            for meeting_id, placement in result.missing:
-                nursery.start_soon(follow, _check_missing, meeting_id, placement)
-
-
-async def _end_duplicate(
-    deps: ServerDeps, server: Server, meeting_id: MeetingId, password: str
-) -> None:
-    """End a meeting that was created on another server while this one was offline."""
-    succeeded = await end_unwanted(deps.pool, server.target, meeting_id, password)
-    if succeeded is not None:
-        deps.log.warning(
-            "duplicate_ended", server=server.id, meeting=meeting_id, succeeded=succeeded
-        )
-
-
-async def _check_missing(
-    deps: ServerDeps, server: Server, meeting_id: MeetingId, placement: int
-) -> None:
-    """Forget a meeting that was not listed if its server confirms that it does not know it."""
-    meeting = await deps.pool.records.find_meeting(meeting_id, now_ms=deps.now_ms())
-    if meeting is None or (meeting.server_id, meeting.placement) != (server.id, placement):
-        return
-    if await forget_if_gone(deps.pool, meeting):
-        deps.log.debug("meeting_over", server=server.id, meeting=meeting_id)
-
-
-async def _record_failure(
+async def _fail(
     deps: ServerDeps, server: Server, reason: str, *, disabled: bool = False
 ) -> PollResult:
-    result = await deps.store.fail_server(
-        server.id,
-        now_ms=deps.now_ms(),
-        unhealthy_threshold=deps.settings.polling.unhealthy_threshold,
-        disabled=disabled,
-    )
-    if result.known:
-        # A disabled server that does not answer is usually under maintenance.
-        report = deps.log.info if disabled else deps.log.warning
-        _log_failure(deps, server, result, reason, report)
+    result = await record_failure(deps, server, reason, disabled=disabled)
     return PollResult(
         server,
         succeeded=False,
@@ -324,22 +206,6 @@ async def _record_failure(
         online=server.online and not result.went_offline,
         unhealthy_count=result.unhealthy_count,
     )
-
-
-def _log_failure(
-    deps: ServerDeps,
-    server: Server,
-    result: FailureResult,
-    reason: str,
-    report: Callable[..., object],
-) -> None:
-    if result.went_offline:
-        deps.metrics.detached.add(amount=result.detached)
-        report("server_offline", server=server.id, reason=reason, detached_meetings=result.detached)
-    elif server.online:
-        report("server_unstable", server=server.id, reason=reason, failures=result.unhealthy_count)
-    else:
-        deps.log.debug("server_still_offline", server=server.id, reason=reason)
 
 
 async def poll_pool(deps: ServerDeps, *, versions_only: bool = False) -> list[PollResult]:

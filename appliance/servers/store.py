@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.model import (
     ListedRecord,
     MeetingId,
@@ -22,8 +21,9 @@ from appliance.model import (
     ServerId,
     ServerState,
 )
-from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS, parse_state
+from appliance.pool.records import NOTIFY_AFTER_END_MS, parse_state
 from appliance.redis.store import Argument, RedisStores, to_script_json
+from appliance.servers.load import observation_arguments, parse_observation
 from appliance.servers.model import (
     DoubleMeeting,
     FailureResult,
@@ -111,13 +111,17 @@ class ServerStore:
         )
         return None if reply is None else [(MeetingId(item), pw) for item, pw in reply]
 
-    async def watch_pool(self, instance: str, *, lease_ms: int) -> PoolMarks:
-        """Renew this appliance's part in polling; return marks of what it may have to read."""
-        return PoolMarks(*await self.redis.background.run("watch_pool", instance, lease_ms))
+    async def watch_pool(
+        self, instance: str, server_ids: Sequence[ServerId] = (), *, lease_ms: int
+    ) -> PoolMarks:
+        """Renew this appliance's part in polling; return marks of what it may have to read.
 
-    async def mark_servers(self, server_ids: Sequence[ServerId]) -> list[str]:
-        """Return for each a mark of what other programs may change of it; '': it is gone."""
-        return list(await self.redis.background.run("mark_servers", *server_ids))
+        One of each of these servers is among them.
+        """
+        reply = await self.redis.background.run("watch_pool", instance, lease_ms, *server_ids)
+        servers, leases, tenants, hooks, handback, shares, each = reply
+        found = servers, leases, tenants, hooks, bool(handback), bool(shares)
+        return PoolMarks(*found, tuple(each))
 
     async def lease_servers(
         self, instance: str, server_ids: Sequence[ServerId], *, lease_ms: int
@@ -134,15 +138,16 @@ class ServerStore:
         """Release the leases of this process, so that another one takes over immediately."""
         await self.redis.background.run("release_leases", instance, *server_ids)
 
+    async def begin_polls(self, server_ids: Sequence[ServerId]) -> list[PollStart | None]:
+        """Return the states of servers before their polls; None: the server was removed."""
+        return [
+            None if one is None else _parse_start(*one)
+            for one in await self.redis.background.run("begin_poll", *server_ids)
+        ]
+
     async def begin_poll(self, server_id: ServerId) -> PollStart | None:
-        """Return the state of a server before a poll; None: the server was removed."""
-        reply = await self.redis.background.run("begin_poll", server_id)
-        if reply is None:
-            return None
-        state, joins, version, registering, hooks = reply
-        return PollStart(
-            parse_state(state), float(joins or 0), int(version or 0), bool(registering), bool(hooks)
-        )
+        """Return the state of one server before a poll; None: the server was removed."""
+        return (await self.begin_polls([server_id]))[0]
 
     async def count_good_poll(self, server_id: ServerId, *, good: bool) -> bool:
         """Count a poll of such a server; return whether it was enabled."""
@@ -275,57 +280,13 @@ def _parse_listed(found: Sequence[str | None]) -> ListedRecord:
     )
 
 
-def observation_arguments(
-    seen: Observation, rules: PlacementRules, *, healthy_threshold: int
-) -> str:
-    """Return the argument of observe_server.lua."""
-    return to_script_json(
-        {
-            "server_id": seen.server_id,
-            "began_ms": seen.began_ms,
-            "now_ms": seen.now_ms,
-            "joins_before": seen.joins_before,
-            "meetings": seen.meetings,
-            "users": seen.users,
-            "largest_meeting": seen.largest_meeting,
-            "videos": seen.videos,
-            "listed": [_listed_argument(meeting, rules) for meeting in seen.listed],
-            "others": [_counts_argument(meeting, rules) for meeting in seen.others],
-            "stray_tenants": sorted(seen.stray_tenants),
-            "bbb_version": seen.bbb_version,
-            "healthy_threshold": healthy_threshold,
-            "ttl_s": rules.ttl_s,
-            "join_buffer_ms": rules.join_buffer_ms,
-            "min_user_count": rules.min_user_count,
-            "moderators_twice": rules.count_moderators_twice,
-            "weights": rules.weights and rules.weights.to_script(),
-            "notify_after_ms": NOTIFY_AFTER_LOSS_MS,
-        }
+def _parse_start(
+    state: str, joins: str, version: str, registering: str, hooks: int, mark: str
+) -> PollStart:
+    return PollStart(
+        *(parse_state(state), float(joins or 0), int(version or 0), bool(registering), bool(hooks)),
+        mark=mark,
     )
-
-
-def _listed_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:
-    argument = {**_counts_argument(meeting, rules), "name": meeting.name}
-    if meeting.tenant_id:
-        argument["tenant_id"] = meeting.tenant_id
-    if meeting.recorded:
-        argument["recorded"] = True
-    return argument
-
-
-def _counts_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:
-    argument: dict[str, Any] = {
-        "id": meeting.id,
-        "participants": meeting.participants,
-        "created_ms": meeting.create_time_ms,
-        "moderators": meeting.moderators,
-        "videos": meeting.videos,
-    }
-    if rules.weights:
-        argument["voice"] = meeting.voice
-    if meeting.is_breakout:
-        argument["is_breakout"] = True
-    return argument
 
 
 def change_arguments(
@@ -361,33 +322,6 @@ def change_arguments(
             "state": change.state,
             **(more or {}),
         }
-    )
-
-
-def parse_observation(reply: str) -> ObservationResult:
-    """Parse the JSON of observe_server.lua."""
-    found: Mapping[str, Any] = json.loads(reply)
-    if not found["known"]:
-        return ObservationResult(known=False)
-    # cjson writes an empty list as {}: `list` makes both the same.
-    return ObservationResult(
-        known=True,
-        usage_saved=found.get("usage_saved") == 1,
-        online=found["online"],
-        came_online=found["came_online"],
-        auto_disabled=found["auto_disabled"],
-        load=float(found["load"]),
-        taken_back=tuple(MeetingId(item) for item in list(found["taken_back"])),
-        to_end=tuple((MeetingId(item[0]), item[1]) for item in list(found["to_end"])),
-        missing=tuple((MeetingId(item[0]), int(item[1])) for item in list(found["missing"])),
-        doubles=tuple(_parse_double(item) for item in list(found["doubles"])),
-    )
-
-
-def _parse_double(item: Sequence[Any]) -> DoubleMeeting:
-    meeting_id, server_id, placement, joins, new, action = item
-    return DoubleMeeting(
-        MeetingId(meeting_id), ServerId(server_id), int(placement), int(joins), bool(new), action
     )
 
 

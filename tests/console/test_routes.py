@@ -41,13 +41,14 @@ REFUSED = (
     ("operator", "servers/bbb1/edit"),
     ("operator", "servers/bbb1/secret"),
     ("operator", "servers/add"),
+    ("operator", "limits"),
     ("operator", "tenants/t1/limits"),
     ("operator", "tenants/t1/settings"),
     ("operator", "tenants/t1/settings/remove"),
 )
 PAGES = (
     *("", "servers", "servers/bbb1", "meetings", "recordings", "callbacks", "audit", "doctor"),
-    *("tenants", "what-if"),
+    *("tenants", "limits", "what-if"),
 )
 
 
@@ -458,6 +459,23 @@ async def test_buttons_are_those_of_the_role(opened: OpenConsole) -> None:
     page = await operator.get("/scalelite/servers/bbb1")
     assert "/cordon" in page
     assert "/remove" not in page
+
+
+async def test_pool_without_tenants_has_its_limits_on_a_page(opened: OpenConsole) -> None:
+    viewer, admin = await opened.log_in("viewer"), await opened.log_in("admin")
+
+    assert 'name="max_users"' not in await viewer.get("/scalelite/limits")
+    assert (
+        (await viewer.ask("GET", "/scalelite/tenants/default"))
+        .headers["location"]
+        .endswith("/scalelite/limits")
+    )
+    changed = await admin.post("/scalelite/limits", max_users="50", max_recordings_gb="0.00001")
+    assert changed.headers["location"].endswith("/scalelite/limits")
+    page = await admin.get("/scalelite/limits")
+    assert 'name="max_users" inputmode="decimal" value="50"' in page
+    assert 'name="max_recordings_gb" inputmode="decimal" value="0.00001"' in page
+    assert "/scalelite/limits" in (await viewer.get("/scalelite/meetings"))
 
 
 async def test_tenants_token_sees_no_page_of_the_pool(redis_url: str, redis_namespace: str) -> None:

@@ -23,6 +23,7 @@ from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.meetings.create import create_meeting
 from appliance.model import Meeting, MeetingId, Server, ServerChange, ServerId, ServerState
+from appliance.servers.model import PollMemory
 from appliance.servers.polling import PollResult, poll_server
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import EventBook, open_features, rewire
@@ -71,6 +72,8 @@ class LivePool:
     res: Features
     servers: Sequence[BbbProcess]
     background: Later
+    memories: dict[str, PollMemory] = field(default_factory=dict)
+    """Of the polls of each server, as the poller keeps them."""
 
     @property
     def log(self) -> EventBook:
@@ -118,7 +121,10 @@ class LivePool:
         """
         await trio.sleep(0.002)
         return await poll_server(
-            self.res.servers, await self.server(server_id), read_version=read_version
+            self.res.servers,
+            await self.server(server_id),
+            read_version=read_version,
+            memory=self.memories.setdefault(server_id, PollMemory()),
         )
 
     async def server(self, server_id: str) -> Server:

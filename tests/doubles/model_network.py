@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from appliance.bbb.meeting_list import MeetingList, MeetingListReader
+from appliance.bbb.meeting_list import HashedList, MeetingList, MeetingListReader
 from appliance.bbb.xml import ServerAnswer, parse_answer
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.model import Target
@@ -70,6 +70,13 @@ class Network:
     async def list_meetings(self, target: Target, params: Any = (), **_: Any) -> MeetingList:
         """Ask for all meetings."""
         return self._lists.read(await self._exchange(target, "getMeetings", dict(params)))
+
+    async def poll_meetings(self, target: Target, before: HashedList | None) -> HashedList:
+        """Ask for all meetings, as a poll does."""
+        body = await self._exchange(target, "getMeetings", {})
+        if before is not None and before.hash == hash(body):
+            return before
+        return HashedList(hash(body), self._lists.read(body))
 
     async def version(self, target: Target) -> str:
         """Return the version of a server, which is asked for over another path than its calls."""

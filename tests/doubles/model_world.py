@@ -10,7 +10,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -27,6 +27,7 @@ from appliance.meetings.end import end_meeting
 from appliance.model import ServerChange, ServerId, ServerState
 from appliance.redis.errors import RedisDown
 from appliance.redis.store import RedisStore, RedisStores
+from appliance.servers.model import PollMemory
 from appliance.servers.polling import poll_server
 from appliance.settings import Settings
 from tests.doubles.bbb_state import Meeting
@@ -101,6 +102,8 @@ class Appliance:
     features: Features
     client: CountedClient
     tasks: set[trio.CancelScope]
+    memories: dict[str, PollMemory] = field(default_factory=dict)
+    """Of the polls of each server, while none is under way."""
 
 
 class World:
@@ -253,7 +256,9 @@ class World:
         async def run() -> None:
             found = await chosen.features.pool.records.find_server(ServerId(server))
             assert found is not None
-            await poll_server(chosen.features.servers, found, read_version=False)
+            memory = chosen.memories.pop(server, None) or PollMemory()
+            await poll_server(chosen.features.servers, found, read_version=False, memory=memory)
+            chosen.memories[server] = memory
 
         self._spawn(chosen.tasks, run)
         await self.quiet()

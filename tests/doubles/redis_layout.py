@@ -90,7 +90,7 @@ KINDS = (
         "our load",
         "appliance:load:(.+)",
         "hash",
-        *("joins", "pending_meetings", "pending_users"),
+        *("joins", "pending_meetings", "pending_users", "doubts"),
         of="server",
     ),
     _kind("unseen load", "appliance:unseen_load", "hash", expires=True),

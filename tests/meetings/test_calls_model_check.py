@@ -58,7 +58,7 @@ class TrioThread:
         trio.run(self._main, clock=self.clock)
 
     async def _main(self) -> None:
-        self.settings = settings_of(SERVER_UNHEALTHY_THRESHOLD="1")
+        self.settings = settings_of(SERVER_UNHEALTHY_THRESHOLD="1", LOAD_JOIN_BUFFER_TIME="0")
         scripts = tuple(load_scripts().values())
         opened = open_redis_client(RedisAddress(self._redis_url), scripts=scripts, log=EventBook())
         async with (

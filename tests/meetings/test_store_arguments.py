@@ -18,10 +18,11 @@ from appliance.model import (
     ServerId,
     TagRequest,
 )
+from appliance.servers.load import observation_arguments
 from appliance.servers.model import (
     Observation,
 )
-from appliance.servers.store import change_arguments, observation_arguments
+from appliance.servers.store import change_arguments
 
 RULES = PlacementRules(creating_ms=1000)
 REQUEST = PlacementRequest(

@@ -18,12 +18,13 @@ from appliance.model import (
     TenantId,
 )
 from appliance.pool.records import parse_meeting, parse_server, parse_state
+from appliance.servers.load import parse_observation
 from appliance.servers.model import (
     DoubleMeeting,
     FailureResult,
     ObservationResult,
 )
-from appliance.servers.store import parse_failure, parse_observation
+from appliance.servers.store import parse_failure
 from appliance.tenants.store import parse_tenant
 
 A = ServerId("a")

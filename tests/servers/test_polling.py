@@ -13,7 +13,8 @@ from appliance.bbb.signed_request import Caller
 from appliance.faults import StoreDown
 from appliance.meetings import calls as meetings
 from appliance.model import MeetingId, ServerId, ServerState
-from appliance.servers.polling import check_version, poll_pool, poll_server
+from appliance.servers.model import PollMemory
+from appliance.servers.polling import PollResult, check_version, poll_pool, poll_server
 from appliance.servers.store import CHUNK
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.descriptors import no_free_descriptors
@@ -54,6 +55,37 @@ async def test_poll_is_one_request(pool: LivePool) -> None:
     await pool.poll("bbb-1")
 
     assert [request["call"] for request in pool.servers[0].requests()] == ["getMeetings"]
+
+
+async def test_poll_that_finds_nothing_new_is_one_round_trip_and_records_nothing(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_live(redis_url, redis_namespace, bbbs[:1], LOAD_JOIN_BUFFER_TIME="0") as pool:
+        await pool.create("room")
+        server, redis = await pool.server("bbb-1"), pool.res.servers.store.redis.background.client
+
+        async def poll() -> tuple[PollResult, str, int]:
+            """Return the result, when the meeting was last recorded, and the round trips."""
+            await trio.sleep(0.002)
+            memory, before = pool.memories.setdefault("bbb-1", PollMemory()), redis.round_trips
+            deps = pool.res.servers
+            result = await poll_server(deps, server, read_version=False, memory=memory)
+            trips = redis.round_trips - before
+            return result, await pool.redis("HGET", "appliance:meeting:room", "seen_ms"), trips
+
+        first, recorded, trips = await poll()
+        assert trips == 2
+        assert await poll() == (first, recorded, 1)
+
+        await pool.create("other")
+        more, since, trips = await poll()
+        assert (more.meetings, since > recorded, trips) == (2, True, 2)
+        _, again, trips = await poll()
+        assert (again, trips) == (since, 1)
+
+        pool.memories["bbb-1"].until_s = trio.current_time()
+        _, again, trips = await poll()
+        assert (again > since, trips) == (True, 2)
 
 
 async def test_poll_reads_the_version_when_asked_to(pool: LivePool) -> None:

@@ -1,4 +1,7 @@
-"""Tenants: what each uses now and used this month; its limits and settings, which admins change."""
+"""Tenants: what each uses now and used this month; its limits and settings, which admins change.
+
+A pool without tenants has a page with its limits instead.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from appliance.console.core import Console, Done, Notice, PageFailed, Route, Vis
 from appliance.console.pages.meetings import describe_meetings
 from appliance.console.pages.shared import redirect_to
 from appliance.settings.param_rules import MODES
-from appliance.tenants.limits import LIMITS
+from appliance.tenants.limits import DEFAULT_TENANT, LIMITS
 
 
 async def show(console: Console, visit: Visit) -> Response:
@@ -54,6 +57,8 @@ async def _count_now(console: Console, visit: Visit) -> Mapping[str, Sequence[in
 async def show_one(console: Console, visit: Visit) -> Response:
     """Show a tenant: its limits, its days of this month, what its calls look like."""
     tenant_id = visit.view.param("id")
+    if not console.settings.api.multitenancy:
+        return redirect_to("/scalelite/limits")
     if visit.view.tenant_id not in (None, tenant_id):
         raise PageFailed(404, "There is no such tenant")
     one = await console.call(visit, "showTenant", id=tenant_id)
@@ -80,9 +85,19 @@ async def show_one(console: Console, visit: Visit) -> Response:
     )
 
 
+async def show_pool(console: Console, visit: Visit) -> Response:
+    """Show the limits of a pool without tenants."""
+    if console.settings.api.multitenancy:
+        return redirect_to("/scalelite/tenants")
+    one = await console.call(visit, "getTenantLimits", id=DEFAULT_TENANT)
+    return await console.page(
+        visit, "tenant.html", one=one, id="", limit_names=LIMITS, plain=_plain
+    )
+
+
 def _plain(number: float) -> str:
-    """Return a limit as it is typed: `50`, `0.5`."""
-    return str(int(number)) if number == int(number) else str(number)
+    """Return a limit as it is typed: `50`, `0.5`, `0.000001`."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 def _by_day(console: Console, lines: Any) -> list[Any]:
@@ -108,10 +123,19 @@ async def show_csv(console: Console, visit: Visit) -> Response:
 
 async def set_limits(console: Console, visit: Visit) -> Done:
     """Set the limits as the form has them; an empty field is no limit."""
-    tenant_id = visit.view.param("id")
-    values = {name: visit.field(name) for name in LIMITS if name in visit.form}
-    await console.call(visit, "setTenantLimits", id=tenant_id, limits=values)
+    await _set_limits(console, visit, visit.view.param("id"))
     return _changed(visit, "The limits were changed")
+
+
+async def set_pool_limits(console: Console, visit: Visit) -> Done:
+    """Set the limits of a pool without tenants."""
+    await _set_limits(console, visit, DEFAULT_TENANT)
+    return Done(Notice(visit.texts.t("The limits were changed")), "/scalelite/limits")
+
+
+async def _set_limits(console: Console, visit: Visit, tenant: str) -> None:
+    values = {name: visit.field(name) for name in LIMITS if name in visit.form}
+    await console.call(visit, "setTenantLimits", id=tenant, limits=values)
 
 
 async def add_setting(console: Console, visit: Visit) -> Done:
@@ -141,6 +165,8 @@ _ONE = "/tenants/<id>"
 ROUTES = (
     Route("/tenants", show, page="tenants", for_tenants=True),
     Route(_ONE, show_one, page="tenants", for_tenants=True),
+    Route("/limits", show_pool, page="limits"),
+    Route("/limits", set_pool_limits, "POST", "limits", Role.ADMIN),
     Route(f"{_ONE}/usage.csv", show_csv, page="tenants", for_tenants=True),
     Route(f"{_ONE}/limits", set_limits, "POST", "tenants", Role.ADMIN),
     Route(f"{_ONE}/settings", add_setting, "POST", "tenants", Role.ADMIN),

@@ -1,9 +1,12 @@
--- Read the state of a server before a poll. ARGV: server id.
--- Reply: {state, joins, version of its usage, whether it has registered itself (1 or ''), whether there may be web
--- hooks to register or to remove on it}, or nil if the server was removed.
-local s = call('HMGET', P .. 'server:' .. ARGV[1], 'url', 'state')
-if not s[1] then return false end
-return { state_of(ARGV[1], s[2]), text(call('HGET', A .. 'load:' .. ARGV[1], 'joins')),
-  text(call('HGET', A .. 'usage_of:' .. ARGV[1], 'version')),
-  call('HEXISTS', A .. 'registering', ARGV[1]) == 1 and '1' or '',
-  call('EXISTS', A .. 'hooks', A .. 'hooks_on:' .. ARGV[1]) }
+-- Read the states of servers before they are polled. ARGV: server ids.
+-- Reply: for each {state, joins, version of its usage, whether it has registered itself (1 or ''), whether there may
+-- be web hooks to register or to remove on it, poll_mark}, or nil if the server was removed.
+local reply, hooks = {}, call('EXISTS', A .. 'hooks')
+for index, sid in ipairs(ARGV) do
+  local s = call('HMGET', P .. 'server:' .. sid, 'url', 'state')
+  reply[index] = s[1] and { state_of(sid, s[2]), text(call('HGET', A .. 'load:' .. sid, 'joins')),
+    text(call('HGET', A .. 'usage_of:' .. sid, 'version')),
+    call('HEXISTS', A .. 'registering', sid) == 1 and '1' or '',
+    hooks + call('EXISTS', A .. 'hooks_on:' .. sid), poll_mark(sid) }
+end
+return reply

@@ -1,7 +1,8 @@
 -- Record a successful poll. The load of the listed meetings replaces the estimate; reservations of meetings
 -- that the poll could not see yet, and joins since it began, are added to it.
 -- ARGV[1]: JSON, see observation_arguments in servers/store.py; further ones: what usage was added up, as
--- save_usage in lib.lua takes it. Reply: JSON, see parse_observation.
+-- save_usage in lib.lua takes it. Reply: JSON, see parse_observation; `mark`: poll_mark in lib.lua, if the same list
+-- needs not be recorded again as long as that stays so.
 
 local q = cjson.decode(ARGV[1])
 local sid, now_ms = q.server_id, q.now_ms
@@ -35,6 +36,8 @@ if online then
 end
 
 local listed, pending_meetings, pending_users, creating_here = {}, 0, 0, false
+-- Whether to record the same list later, too, would change nothing.
+local settled = online and not came_online and #q.others == 0
 
 local multiplier = multiplier_of(s[4])
 local load, seats, contributions, unseen = 0, 0, {}, 0
@@ -45,6 +48,7 @@ local function count_load(meeting)
   if meeting.is_breakout then return end
   local expected
   if now_ms - meeting.created_ms < q.join_buffer_ms then
+    settled = false
     local a = call('HMGET', A .. 'meeting:' .. meeting.id,
       'expected', 'expected_videos', 'expected_voice', 'unknown_cameras')
     local users = number(a[1], not q.weights and q.min_user_count or nil)
@@ -89,6 +93,7 @@ local function record_listed(id, meeting, tenant_id)
     local seen = meeting.participants - number(a[6], 0)
     local _, kept = count_joining(a[5], now_ms, { began_ms = q.began_ms, seen = seen })
     if kept == '' then call('HDEL', key, 'joining') else call('HSET', key, 'joining', kept) end
+    settled = settled and kept == ''
   end
   -- Expected users count towards the limits as they do in the load.
   local pending = 0
@@ -145,6 +150,7 @@ for _, meeting in ipairs(q.listed) do
     record_listed(meeting.id, meeting, m[2])
   else
     strays[meeting.tenant_id or ''] = true
+    settled = settled and not owner and meeting.is_breakout
     if owner then
       elsewhere[#elsewhere + 1] = { meeting, owner }
     elseif meeting.is_breakout then
@@ -288,6 +294,7 @@ local function compare_double(meeting, owner, before)
     end
   end
   local new = not before or before.server ~= owner
+  doubt_polls(owner) -- what it says of the meeting now decides
   doubles[#doubles + 1] = { id, owner, number(a[6], 0), joined, new and 1 or 0, action }
   return { server = owner, since_ms = new and now_ms or before.since_ms, here = here, there = there, joins = joined }
 end
@@ -336,6 +343,8 @@ if changed or came_online then note_change('servers') end
 local parts = {}
 for index = 2, #ARGV do parts[#parts + 1] = ARGV[index] end
 local usage_saved = #parts > 0 and save_usage(sid, parts) or 0
-return cjson.encode({ known = true, usage_saved = usage_saved, online = online, came_online = came_online, auto_disabled = auto_disabled,
-  load = load, taken_back = taken_back, to_end = to_end, missing = missing,
-  doubles = doubles })
+settled = settled and not creating_here and joins == 0 and unseen == 0 and pending_users == 0
+  and pending_meetings == 0 and #missing == 0 and #taken_back == 0 and #to_end == 0
+return cjson.encode({ known = true, usage_saved = usage_saved, online = online, came_online = came_online,
+  auto_disabled = auto_disabled, load = load, taken_back = taken_back, to_end = to_end, missing = missing,
+  doubles = doubles, mark = settled and poll_mark(sid) or '' })

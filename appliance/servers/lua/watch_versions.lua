@@ -31,6 +31,7 @@ for i = 5, #ARGV do
       call('HSET', key, 'watched', 'counted')
     elseif not a[2] then
       call('HSET', key, 'watched', decimal(now_ms))
+      doubt_polls(sid)
     elseif now_ms - tonumber(a[2]) >= unseen_ms and number(a[5], 0) >= tonumber(a[2]) + settle_ms then
       count(sid, 'joined', 'unseen')
       call('HSET', key, 'watched', 'counted')

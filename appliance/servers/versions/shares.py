@@ -73,14 +73,19 @@ class VersionShares:
         self.redis = redis
         self.active = True
         """Whether a version may have a share, as last read: without one a create does not ask."""
-        self._changes = 0
+        self.changes = 0
+        """Shares that this process has set."""
 
     async def refresh(self) -> None:
         """Read whether there are shares, which another appliance may have set."""
-        changes = self._changes
+        changes = self.changes
         found = await self.redis.command("EXISTS", self.redis.own_key("version_shares"))
-        if changes == self._changes:  # else it may be older than the change
-            self.active = bool(found)
+        self.note(bool(found), changes)
+
+    def note(self, active: bool, changes: int) -> None:
+        """Take what was read when there were so many changes."""
+        if changes == self.changes:  # else it may be older than the change
+            self.active = active
 
     async def read(self) -> dict[str, Share]:
         """Return the shares by version."""
@@ -97,7 +102,7 @@ class VersionShares:
     async def save(self, share: Share, *, instead_of: int | None = None) -> bool:
         """Set a share, if the version has the one of so many parts now; False: it has another."""
         self.active = True
-        self._changes += 1
+        self.changes += 1
         return await self._save(share.version, str(share.parts), share.note(), instead_of)
 
     async def remove(self, version: str) -> None:
