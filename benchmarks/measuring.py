@@ -36,8 +36,8 @@ class Generator:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
-            # Keeps Ctrl-C away from it; it ends when its stdin is closed. Of the same session, since
-            # the kernel shares processors between sessions first.
+            # Keeps Ctrl-C away from it; it ends when its stdin is closed. Of the same session,
+            # because the kernel shares processors between sessions first.
             process_group=0,
         )
         return self
