@@ -36,7 +36,9 @@ class Generator:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
-            start_new_session=True,  # keeps Ctrl-C away from it; it ends when its stdin is closed
+            # Keeps Ctrl-C away from it; it ends when its stdin is closed. Of the same session,
+            # because the kernel shares processors between sessions first.
+            process_group=0,
         )
         return self
 
