@@ -43,7 +43,9 @@ def check_machine(settings: Settings, unit: Unit) -> MachineFindings:
     metrics = _check_addresses(settings.metrics.binds, own, unit)
     directories = _run_as(unit.user, partial(_check_directories, settings, unit))
     recordings = _run_as(unit.user, partial(_check_recordings, settings, unit))
-    return MachineFindings((*files, *addresses, *directories), (*metrics, *recordings))
+    programs = _run_as(unit.user, partial(_check_programs, settings, unit))
+    warnings = (*metrics, *recordings, *programs)
+    return MachineFindings((*files, *addresses, *directories), warnings)
 
 
 # --- as the user of the service ------------------------------------------------------------------
@@ -98,6 +100,18 @@ def _check_files(settings: Settings, unit: Unit) -> list[str]:
         if problem:
             found.append(f"{name} cannot be used{_by()}: {problem}")
     return found
+
+
+def _check_programs(settings: Settings, unit: Unit) -> list[str]:
+    import shutil
+
+    if not settings.fleet.autoscale_command:
+        return []
+    name = settings.fleet.autoscale_command[0]
+    problem = unit.hides(Path(name)) if "/" in name else ""
+    if not problem and shutil.which(name) is None:
+        problem = f"{name} is not a program that can be run{_by()}"
+    return [f"AUTOSCALE_COMMAND: {problem}"] if problem else []
 
 
 def _by() -> str:

@@ -19,16 +19,18 @@ def new_file(path: str | Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     Raises OSError, and then `path` is as it was.
     """
     directory = os.path.dirname(path) or "."
-    descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{os.path.basename(path)}.", suffix=".new", dir=directory
-    )
+    with _errors_about(path):
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{os.path.basename(path)}.", suffix=".new", dir=directory
+        )
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _errors_about(path):
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -38,3 +40,12 @@ def new_file(path: str | Path, mode: int = 0o600) -> Iterator[BinaryIO]:
         os.fsync(place)
     finally:
         os.close(place)
+
+
+@contextmanager
+def _errors_about(path: str | Path) -> Iterator[None]:
+    """Let errors name the file that was asked for, not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None

@@ -14,12 +14,12 @@ from appliance.admin_calls.fields import BadRequest, Fields, Text, reads
 from appliance.admin_calls.secrets import secret_if_named
 from appliance.bbb.params import Params
 from appliance.tenants import limit_administration as limit_admin
-from appliance.tenants.admin_calls import DISABLED_REFUSAL, TENANT_ID, tenant_of
+from appliance.tenants.admin_calls import DISABLED_REFUSAL, TENANT_ID
 from appliance.tenants.admin_setting_calls import TenantSettingJson, setting_json
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.limits import DEFAULT_TENANT, LIMITS
 
-_WHICH = f"The tenant's id; {DEFAULT_TENANT} or nothing without multitenancy."
+_WHICH = f"The tenant's id or name; {DEFAULT_TENANT} or nothing without multitenancy."
 WhichField = Annotated[Text, Meta(description=_WHICH)]
 
 
@@ -127,7 +127,7 @@ def _limits_json(seen: limit_admin.SeenLimits) -> dict[str, LimitUseJson]:
 
 
 async def _get_tenant_limits(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantLimitsJson:
-    seen = await limit_admin.find_limits(deps, tenant_of(call.actor, call.read().id))
+    seen = await limit_admin.find_limits(deps, call.read().id, own=call.actor.tenant_id)
     return TenantLimitsJson(seen.tenant_id or "", seen.name, _limits_json(seen))
 
 
@@ -146,7 +146,7 @@ async def _read_limits_of(deps: TenantDeps, call: Call[Any], answer: Any) -> Map
 
 
 async def _show_tenant(deps: TenantDeps, call: Call[TenantLimitsRequest]) -> TenantOverviewJson:
-    seen = await limit_admin.find_limits(deps, tenant_of(call.actor, call.read().id))
+    seen = await limit_admin.find_limits(deps, call.read().id, own=call.actor.tenant_id)
     shown = await limit_admin.show_calls(deps, seen)
     return TenantOverviewJson(
         seen.tenant_id or "",

@@ -51,9 +51,14 @@ class ShownCalls:
     """Create and join on servers whose version matches a pattern of the rules."""
 
 
-async def find_limits(deps: TenantDeps, given: str) -> SeenLimits:
-    """Return the limits of a tenant by its id. Raises Refused, ErrorAnswer: there is none such."""
-    tenant_id, name = await _find(deps, given)
+async def find_limits(deps: TenantDeps, given: str, *, own: TenantId | None = None) -> SeenLimits:
+    """Return the limits of a tenant by its id or name; `own`: the only one that may be asked for.
+
+    Raises Refused, ErrorAnswer: there is none such.
+    """
+    tenant_id, name = await _find(deps, given or own or "")
+    if own not in (None, tenant_id):
+        raise no_tenant(given)
     return SeenLimits(tenant_id, name, await deps.limits.read(tenant_id, now_ms=deps.now_ms()))
 
 
@@ -78,7 +83,10 @@ async def change_limits(
 
 async def _find(deps: TenantDeps, given: str) -> tuple[TenantId | None, str]:
     if deps.settings.api.multitenancy:
-        tenant = await tenant_admin.find_tenant(deps, given)
+        tenant = await deps.store.find_tenant(TenantId(given))
+        if tenant is None:
+            tenant_id = tenant_admin.match_tenant(await deps.store.read_names(), given)
+            tenant = await tenant_admin.find_tenant(deps, tenant_id)
         return tenant.id, tenant.name
     if given in ("", DEFAULT_TENANT):
         return None, DEFAULT_TENANT

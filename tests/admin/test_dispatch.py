@@ -334,11 +334,11 @@ async def see_settings(bearer: Bearer) -> None:
 async def see_limits(bearer: Bearer) -> None:
     """getTenantLimits, showTenant: its own."""
     for call in ("getTenantLimits", "showTenant"):
-        for query in ({}, {"id": TENANT_ID}):
+        for query in ({}, {"id": TENANT_ID}, {"id": "School"}):
             _, own = await bearer.ask(call, **query)
             assert own["id"] == TENANT_ID
-        status, _ = await bearer.ask(call, id=OTHER_ID)
-        assert status == 404
+        for foreign in (OTHER_ID, "other", "nobody"):
+            assert (await bearer.ask(call, id=foreign))[0] == 404
 
 
 async def see_usage(bearer: Bearer) -> None:

@@ -101,6 +101,22 @@ def test_recordings_and_metrics_are_only_warned_about(tmp_path: Path) -> None:
     assert "warning: RECORDING_SPOOL_DIR: /dev/null is not a directory" in done.out
 
 
+def test_program_of_the_autoscaler_is_looked_for(tmp_path: Path) -> None:
+    script = tmp_path / "scale pool"
+    script.write_text("#!/bin/sh\n")
+    for command, words in (
+        ("true --now", ""),
+        ("no-such-program-7f", "no-such-program-7f is not a program that can be run"),
+        (f"'{script}' --now", f"{script} is not a program that can be run"),
+    ):
+        warnings = check_machine(settings_of(AUTOSCALE_COMMAND=command), Unit({})).warnings
+        found = [one for one in warnings if one.startswith("AUTOSCALE_COMMAND: ")]
+        assert [words in one for one in found] == ([True] if words else [])
+    script.chmod(0o755)
+    warnings = check_machine(settings_of(AUTOSCALE_COMMAND=f"'{script}'"), Unit({})).warnings
+    assert not any("AUTOSCALE" in one for one in warnings)
+
+
 def test_files_are_tried_as_the_user_of_the_service(tmp_path: Path) -> None:
     cert, key = make_certificate(tmp_path, "one")
     key.chmod(0)

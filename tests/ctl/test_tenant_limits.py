@@ -78,6 +78,9 @@ async def test_a_tenant_is_addressed_by_name_and_wrong_limits_are_refused(
     assert list(unchanged["limits"]) == ["max_users"]
     assert (await control.ctl("tenants", "limits", "nobody")).code == 1
 
+    changed = await control.post("setTenantLimits", {"id": "School", "limits": {"max_users": 9}})
+    assert changed["limits"]["max_users"]["limit"] == 9
+
 
 async def test_rules_are_added_listed_shown_and_removed(control: ControlDouble) -> None:
     add = ("tenant-settings", "add", "school")
