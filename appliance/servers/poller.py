@@ -264,7 +264,9 @@ class Poller:
     ) -> Sequence[PollStart | None]:
         """Read the states of servers in one round trip; None: to be read by the poll itself."""
         try:
-            return await deps.store.begin_polls([polled.server.id for polled in due])
+            return await deps.store.begin_polls(
+                {polled.server.id: bool(polled.memory.mark) for polled in due}
+            )
         except Exception:  # a defect met at one server must not stop the polls of the others
             return [None] * len(due)
 

@@ -138,16 +138,20 @@ class ServerStore:
         """Release the leases of this process, so that another one takes over immediately."""
         await self.redis.background.run("release_leases", instance, *server_ids)
 
-    async def begin_polls(self, server_ids: Sequence[ServerId]) -> list[PollStart | None]:
-        """Return the states of servers before their polls; None: the server was removed."""
+    async def begin_polls(self, asked: Mapping[ServerId, bool]) -> list[PollStart | None]:
+        """Return the states of servers before their polls; None: the server was removed.
+
+        `asked`: whether its mark is wanted.
+        """
+        arguments = chain.from_iterable((id, int(marked)) for id, marked in asked.items())
         return [
             None if one is None else _parse_start(*one)
-            for one in await self.redis.background.run("begin_poll", *server_ids)
+            for one in await self.redis.background.run("begin_poll", *arguments)
         ]
 
     async def begin_poll(self, server_id: ServerId) -> PollStart | None:
         """Return the state of one server before a poll; None: the server was removed."""
-        return (await self.begin_polls([server_id]))[0]
+        return (await self.begin_polls({server_id: True}))[0]
 
     async def count_good_poll(self, server_id: ServerId, *, good: bool) -> bool:
         """Count a poll of such a server; return whether it was enabled."""

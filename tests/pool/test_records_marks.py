@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,8 +56,16 @@ async def test_list_that_changes_nothing_has_the_mark_of_the_poll_before(
 
 
 async def test_starts_of_several_polls_are_read_together(settled: StorePool) -> None:
-    found = await settled.store.begin_polls([B, ServerId("gone"), A])
-    assert found == [await settled.store.begin_poll(B), None, await settled.store.begin_poll(A)]
+    begin = settled.store.begin_poll
+    found = await settled.store.begin_polls({B: True, ServerId("gone"): True, A: True})
+    assert found == [await begin(B), None, await begin(A)]
+
+
+async def test_mark_is_read_only_if_it_is_wanted(settled: StorePool) -> None:
+    (start,) = await settled.store.begin_polls({A: False})
+    assert start is not None
+    assert start.mark == ""
+    assert replace(start, mark=await mark_of(settled)) == await settled.store.begin_poll(A)
 
 
 async def forget(pool: StorePool) -> None:
