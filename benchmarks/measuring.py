@@ -152,7 +152,7 @@ def _create_base_meetings(pool: Pool) -> None:
                 raise PoolError(f"a base meeting was not created: {problem}")
 
 
-def _send(client: Client, exchange: Exchange) -> bytes:
+def _send(client: Client, exchange: Exchange) -> bytes | bytearray:
     client.send(exchange)
     while (answer := client.receive()) is None:
         pass
