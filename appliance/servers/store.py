@@ -143,7 +143,9 @@ class ServerStore:
 
         `asked`: whether its mark is wanted.
         """
-        arguments = chain.from_iterable((id, int(marked)) for id, marked in asked.items())
+        arguments: list[Argument] = []
+        for server_id, marked in asked.items():
+            arguments += server_id, int(marked)
         return [
             None if one is None else _parse_start(*one)
             for one in await self.redis.background.run("begin_poll", *arguments)
