@@ -113,8 +113,8 @@ def test_program_of_the_autoscaler_is_looked_for(tmp_path: Path) -> None:
         found = [one for one in warnings if one.startswith("AUTOSCALE_COMMAND: ")]
         assert [words in one for one in found] == ([True] if words else [])
     script.chmod(0o755)
-    found = check_machine(settings_of(AUTOSCALE_COMMAND=f"'{script}'"), Unit({})).warnings
-    assert not any("AUTOSCALE" in one for one in found)
+    warnings = check_machine(settings_of(AUTOSCALE_COMMAND=f"'{script}'"), Unit({})).warnings
+    assert not any("AUTOSCALE" in one for one in warnings)
 
 
 def test_files_are_tried_as_the_user_of_the_service(tmp_path: Path) -> None:

@@ -69,12 +69,13 @@ async def test_error_redirect_url_is_followed_for_every_client(
 async def test_settings_of_joins_apply_to_those_that_fail(
     redis_url: str, redis_namespace: str
 ) -> None:
-    variables = {
-        "DEFAULT_JOIN_PARAMS": "errorRedirectUrl=https://own.example/",
-        "JOIN_EXCLUDE_PARAMS": "logoutURL",
-        "JOIN_PARAM_RULES": "userID require",
-    }
-    async with open_public(redis_url, redis_namespace, **variables) as public:
+    async with open_public(
+        redis_url,
+        redis_namespace,
+        DEFAULT_JOIN_PARAMS="errorRedirectUrl=https://own.example/",
+        JOIN_EXCLUDE_PARAMS="logoutURL",
+        JOIN_PARAM_RULES="userID require",
+    ) as public:
         _, headers, _ = await join(public)
         assert headers["location"].startswith("https://own.example/?errors=")
         assert "missingParameter" in headers["location"]
