@@ -31,6 +31,8 @@ ANSWER_LIMIT_S = 10.0
 """Limit for an answer; the job fails after it."""
 MAX_SAMPLES = 3
 RECEIVE_BYTES = 256 * 1024
+FIRST_BYTES = 16 * 1024
+"""Of an answer whose length is not known yet: to allocate more takes longer than a small answer."""
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -82,14 +84,17 @@ class Stalled(Exception):
 class Client:
     """A connection with at most one request in flight."""
 
-    __slots__ = ("expected", "received", "sent_ns", "sock", "wanted")
+    __slots__ = ("_large", "expected", "received", "sent_ns", "sock", "wanted")
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.sock = socket.create_connection(address, ANSWER_LIMIT_S)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.expected: Exchange
         self.sent_ns = 0
-        self.received = b""
+        self.received: bytes | memoryview = b""
+        """The beginning of an answer; of a large one, the room for the rest of it in `_large`."""
+        self._large = bytearray()
+        """Holds one large answer after the other, of which no part is copied again."""
         self.wanted = 0
         """Length of the answer in transit, 0 while its head is incomplete."""
 
@@ -101,12 +106,15 @@ class Client:
         self.sent_ns = time.perf_counter_ns()
         self.sock.sendall(exchange.request)
 
-    def receive(self) -> bytes | None:
+    def receive(self) -> bytes | bytearray | None:
         """Read from the socket; return the answer when it is complete, else None.
 
+        It is valid until the next one arrives.
         Raises ConnectionError: closed, or an answer without a length.
         """
-        data = self.sock.recv(RECEIVE_BYTES)
+        if isinstance(self.received, memoryview):
+            return self._receive_large(self.received)
+        data = self.sock.recv(RECEIVE_BYTES if self.received else FIRST_BYTES)
         if not data:
             raise ConnectionError("connection closed")
         answer = self.received = self.received + data if self.received else data
@@ -114,7 +122,21 @@ class Client:
             self.wanted = _answer_length(answer)
         if self.wanted == UNTIL_LAST_CHUNK:
             return answer if answer.endswith(LAST_CHUNK) else None
-        return answer if self.wanted and len(answer) >= self.wanted else None
+        if self.wanted and len(answer) >= self.wanted:
+            return answer
+        if self.wanted > 0:
+            if len(self._large) != self.wanted:
+                self._large = bytearray(self.wanted)
+            self._large[: len(answer)] = answer
+            self.received = memoryview(self._large)[len(answer) :]
+        return None
+
+    def _receive_large(self, room: memoryview) -> bytearray | None:
+        size = self.sock.recv_into(room)
+        if not size:
+            raise ConnectionError("connection closed")
+        self.received = room[size:]
+        return None if self.received else self._large
 
 
 def _answer_length(received: bytes) -> int:
@@ -133,7 +155,7 @@ def _answer_length(received: bytes) -> int:
     return end_of_head + 4 + int(length[1])
 
 
-def fault(answer: bytes, expected: Exchange) -> str | None:
+def fault(answer: bytes | bytearray, expected: Exchange) -> str | None:
     """Describe the fault of an answer without quoting signed data; None if it is correct."""
     status = answer[9:12]
     if status != expected.status:

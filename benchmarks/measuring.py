@@ -36,7 +36,9 @@ class Generator:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
-            start_new_session=True,  # keeps Ctrl-C away from it; it ends when its stdin is closed
+            # Keeps Ctrl-C away from it; it ends when its stdin is closed. Of the same session,
+            # because the kernel shares processors between sessions first.
+            process_group=0,
         )
         return self
 
@@ -146,7 +148,7 @@ def _create_base_meetings(pool: Pool) -> None:
                 raise PoolError(f"a base meeting was not created: {problem}")
 
 
-def _send(client: Client, exchange: Exchange) -> bytes:
+def _send(client: Client, exchange: Exchange) -> bytes | bytearray:
     client.send(exchange)
     while (answer := client.receive()) is None:
         pass

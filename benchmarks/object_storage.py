@@ -1,11 +1,13 @@
 """Imports into a bucket against boto3's own upload, API latency beside them, and memory.
 
     python benchmarks/object_storage.py [--server moto|sink] [--rounds 3] [--calls] [--large-gb 20]
+        [--line MB_PER_SECOND]
 
 Runs the appliance on embedded stores in a process of its own. Speed: tars are imported (unpacked,
 uploaded, verified, rows written) and, in turn, the same files are uploaded by `upload_file` of
-boto3 in as many threads. `sink` throws away what it gets, so that the client's time shows; moto
-takes most of the time itself. APPLIANCE_TEST_S3 names a server of its own (tools/swift_s3.py).
+boto3 in as many threads. `sink` throws away what it gets, so that the client's time shows, and runs
+when nothing else wants the processors, as a store on another machine takes none of them; moto takes
+most of the time itself. APPLIANCE_TEST_S3 names a server of its own (tools/swift_s3.py).
 """
 
 from __future__ import annotations
@@ -233,13 +235,13 @@ def measure_calls(server: S3Server, root: Path, count: int, megabytes: int) -> N
 
 
 @contextmanager
-def open_server(name: str) -> Iterator[S3Server]:
-    """Run moto's server or the sink."""
+def open_server(name: str, megabytes_s: float = 0.0) -> Iterator[S3Server]:
+    """Run moto's server, or the sink as at the end of a line of so many megabytes a second."""
     if name == "moto":
         with serve_s3() as server:
             yield server
     else:
-        with serve_sink(free_port()) as url:
+        with serve_sink(free_port(), megabytes_s) as url:
             yield S3Server(url)
 
 
@@ -253,9 +255,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--case", action="append", default=[], metavar="FILES,MB")
     parser.add_argument("--calls", action="store_true", help="only API calls beside uploads")
     parser.add_argument("--large-gb", type=float, help="only memory, with one large file")
+    about = "with the sink: as at the end of a line of so many megabytes a second"
+    parser.add_argument("--line", type=float, default=0.0, metavar="MB", help=about)
     options: Any = parser.parse_args(arguments)
     cases = [tuple(map(int, one.split(","))) for one in options.case] or CASES
-    with tempfile.TemporaryDirectory(prefix="sl-bench-") as name, open_server(options.server) as s3:
+    with (
+        tempfile.TemporaryDirectory(prefix="sl-bench-") as name,
+        open_server(options.server, options.line) as s3,
+    ):
         root = Path(name)
         if options.large_gb is not None:
             measure_memory(s3, root, options.large_gb)

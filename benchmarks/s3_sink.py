@@ -1,11 +1,10 @@
 """An S3 server that throws away what it is sent, and remembers keys, sizes and MD5 digests only.
 
-    python benchmarks/s3_sink.py PORT
+    python benchmarks/s3_sink.py PORT [MB_PER_SECOND]
 
 As fast as a server in Python can be, so that the client's own time shows; moto keeps everything in
 memory. Objects cannot be read. It stands for another machine, so it only gets the time that nothing
-else here wants: the lowest class, and the lowest weight of its session, by which the kernel shares
-first. Source: Amazon S3 API reference; sched(7), "The autogroup feature".
+else of its session wants. Source: Amazon S3 API reference; sched(7), SCHED_IDLE.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,7 +41,19 @@ class Store:
     parts: dict[str, dict[int, tuple[int, bytes]]] = field(default_factory=dict)
     """Size and digest of each part, by upload id."""
     received: int = 0
+    rate: float = 0.0
+    """Bytes a second that are taken from all clients together; 0: as many as there are."""
+    taken_until_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, count: int) -> None:
+        """Wait until bytes have come through the line that `rate` stands for."""
+        if self.rate:
+            with self.lock:
+                now_s = time.monotonic()
+                self.taken_until_s = max(now_s, self.taken_until_s) + count / self.rate
+                wait_s = self.taken_until_s - now_s
+            time.sleep(wait_s)
 
     def list_keys(self, prefix: str, after: str) -> list[str]:
         """Return a page of keys and one more, if there is one."""
@@ -158,6 +169,7 @@ class Handler(BaseHTTPRequestHandler):
         while left and (chunk := self.rfile.read(min(left, _BUFFER_BYTES))):
             digest.update(chunk)
             left -= len(chunk)
+            self.store.take(len(chunk))
         return size, digest.digest()
 
     def _answer(self, status: int, body: str = "", *, tag: str = "", length: int = -1) -> None:
@@ -183,12 +195,10 @@ def _name(key: str) -> str:
 
 
 @contextmanager
-def serve_sink(port: int) -> Iterator[str]:
+def serve_sink(port: int, megabytes_s: float = 0.0) -> Iterator[str]:
     """Run the server as a process of its own and give its URL."""
-    command = [sys.executable, str(Path(__file__)), str(port)]
-    process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", *command], start_new_session=True
-    )
+    command = [sys.executable, str(Path(__file__)), str(port), str(megabytes_s)]
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command])
     url = f"http://127.0.0.1:{port}"
     try:
         deadline_s = time.monotonic() + START_S
@@ -206,15 +216,13 @@ def serve_sink(port: int) -> Iterator[str]:
         process.wait()
 
 
-def main(port: int) -> None:
+def main(port: int, megabytes_s: float = 0.0) -> None:
     """Serve until killed."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with suppress(OSError):  # a kernel without the feature
-        Path("/proc/self/autogroup").write_text("19")
-    Handler.store = Store()
+    Handler.store = Store(rate=megabytes_s * 1e6)
     ThreadingHTTPServer.request_queue_size = 128
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *map(float, sys.argv[2:]))

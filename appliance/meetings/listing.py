@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import is_
 from typing import TypeVar
 
 import trio
@@ -39,16 +40,20 @@ from appliance.tenants.view import show_list, show_meeting_elements
 
 HANGING_LIMIT_S = 1.0
 """Limit for a server whose last call got no answer or whose last poll failed."""
-JOINED_BYTES = 256 * 1024
-"""A shorter answer is sent in one piece."""
+JOINED_BYTES = 1 << 20
+"""A shorter answer is joined once for all calls that share it. Copying this much takes 0.3 ms."""
 _SLICE_BYTES = 256 * 1024
 """Put together before other tasks run."""
-_AT_ONCE = 8
+_AT_ONCE = 4
 """Servers to which requests are sent, or whose answers are parsed, before other tasks run. Each
 takes some 0.1 to 0.4 ms."""
+_IN_FLIGHT = 16
+"""Requests without an answer, of which all may come at once; more if they do not come soon."""
+_SOON_S = 0.02
 _KEPT_BYTES = 16 << 20
 """Of all lists that are remembered, so little that they need not be given up after some time."""
 _KEPT_LIST_BYTES = 1 << 20
+_KEPT_ANSWERS = 8
 
 _Answer = TypeVar("_Answer", MeetingList, RawList, ServerAnswer)
 
@@ -77,6 +82,8 @@ class MeetingLists:
         self._deps = deps
         self._rounds: SharedRounds[Pieces] = SharedRounds()
         self._kept: dict[tuple[ServerId, Params], _KeptList] = {}
+        self._joined: dict[tuple[TenantId | None, Params], tuple[Pieces, bytes]] = {}
+        """The last answers, with the parts that they were made of."""
 
     async def get(self, caller: Caller, params: Params) -> Pieces:
         """Return the meetings of the caller. Raises ApiError, StoreDown.
@@ -110,9 +117,19 @@ class MeetingLists:
         if not found.reached_by(lists) and not any(shown):
             raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
         pieces = render_meetings(shown)
-        if sum(map(len, pieces)) <= JOINED_BYTES:
-            return (b"".join(pieces),)
-        return pieces
+        if sum(map(len, pieces)) > JOINED_BYTES:
+            return pieces
+        return (self._join((tenant_id, params), pieces),)
+
+    def _join(self, key: tuple[TenantId | None, Params], pieces: Pieces) -> bytes:
+        """Join the parts of an answer, unless they are those of the last round."""
+        last = self._joined.pop(key, None)
+        if last is None or len(last[0]) != len(pieces) or not all(map(is_, last[0], pieces)):
+            last = pieces, b"".join(pieces)
+        if len(self._joined) >= _KEPT_ANSWERS:
+            del self._joined[next(iter(self._joined))]
+        self._joined[key] = last
+        return last[1]
 
     async def _show(self, one: _KeptList, tenant_id: TenantId | None) -> bytes:
         shown = one.shown.get(tenant_id)
@@ -170,6 +187,36 @@ class MeetingLists:
                 del self._kept[key]
 
 
+class _Pacer:
+    """Has few requests begin between two moments of other tasks, and few answers come.
+
+    What comes together is read together: 100 answers take 20 ms. Servers that do not answer soon,
+    since they are far away or hang, make room for others.
+    """
+
+    def __init__(self) -> None:
+        self._begun = self._ended = 0
+        self._room = _IN_FLIGHT
+        self._answered = trio.lowlevel.ParkingLot()
+
+    async def begin(self) -> None:
+        """Count a request, and wait until there is room for the next ones."""
+        self._begun += 1
+        if self._begun % _AT_ONCE:
+            return
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(_SOON_S) as waiting:
+            while self._begun - self._ended > self._room - _AT_ONCE:
+                await self._answered.park()
+        if waiting.cancelled_caught:
+            self._room += self._room // 2
+
+    def end(self) -> None:
+        """Count a request that has ended."""
+        self._ended += 1
+        self._answered.unpark()
+
+
 async def _gather(
     deps: MeetingDeps,
     found: ListingServers,
@@ -186,22 +233,25 @@ async def _gather(
     alone = found.online <= len(asked) and len(found.hanging) == len(asked)
     hanging_s = limit_s if alone else min(limit_s, HANGING_LIMIT_S)
 
+    pacer = _Pacer()
+
     async def ask_one(target: Target) -> None:
         try:
             answer = await ask(target, hanging_s if target.id in found.hanging else limit_s)
         except BbbError as error:
             report_failed_call(deps, error, call)
             return
+        finally:
+            pacer.end()
         if answer.succeeded:
             answers[target.id] = answer
         else:
             deps.faults.note("server_refused_call", target.id, call=call, key=answer.message_key)
 
     async with trio.open_nursery() as nursery:
-        for number, target in enumerate(asked, 1):
+        for target in asked:
             nursery.start_soon(ask_one, target)
-            if not number % _AT_ONCE:
-                await trio.lowlevel.checkpoint()
+            await pacer.begin()
     return {target.id: answers[target.id] for target in asked if target.id in answers}
 
 

@@ -18,6 +18,10 @@ from appliance.faults import StoreDown
 PATIENCE_S = 0.25
 """A call waits this long for a round that it cannot share, or twice as long as the last one took.
 So one that hangs on a server delays no other."""
+_TURNS = 10
+"""Turns of the event loop between a round and the next one, for which calls wait. In these the
+calls of the last one are answered, and clients that call all the time share the next one: with 16
+of them it is shared by more. A turn takes some 20 µs without other work."""
 
 T = TypeVar("T")
 
@@ -71,8 +75,8 @@ class SharedRounds(Generic[T]):
         lane.next = mine
         try:
             with trio.move_on_after(max(PATIENCE_S, 2 * lane.usual_s)):
-                while lane.running:
-                    await lane.ended.wait()
+                if lane.running:
+                    await self._wait_for_end(lane)
             lane.next = None
             return await self._run(lane, mine, work)
         finally:
@@ -81,6 +85,12 @@ class SharedRounds(Generic[T]):
             mine.done.set()
             if lane.next is None and not lane.running:
                 self._lanes.pop(key, None)
+
+    async def _wait_for_end(self, lane: _Lane[T]) -> None:
+        while lane.running:
+            await lane.ended.wait()
+        for _ in range(_TURNS):
+            await trio.lowlevel.checkpoint()
 
     async def _run(self, lane: _Lane[T], mine: _Round[T], work: Callable[[], Awaitable[T]]) -> T:
         began_s = trio.current_time()

@@ -37,6 +37,9 @@ from appliance.pool.records import (
 from appliance.redis.store import RedisStores, to_script_json
 from appliance.tenants.scoped_id import scoped_id
 
+_INDEXED_AT_ONCE = 500
+"""Records; each takes Redis some microseconds, in which all other calls wait."""
+
 
 class Confirmation(IntEnum):
     """What became of recording that a server has created a meeting."""
@@ -114,7 +117,13 @@ class MeetingStore:
 
     async def find_listing_servers(self, tenant_id: TenantId | None) -> ListingServers:
         """Return the servers that getMeetings has to ask."""
-        reply = await self.redis.foreground.run("find_listing_servers", tenant_id or "")
+        redis = self.redis.foreground
+        reply = await redis.run("find_listing_servers", tenant_id or "", 0)
+        if reply is None:
+            cursor = await redis.run("index_meetings", "0", _INDEXED_AT_ONCE)
+            while cursor != "0":
+                cursor = await redis.run("index_meetings", cursor, _INDEXED_AT_ONCE)
+            reply = await redis.run("find_listing_servers", tenant_id or "", 1)
         enabled, online, asked, hanging, offline = reply
         targets = [*map(Target, asked[::3], asked[1::3], asked[2::3])]
         return ListingServers(enabled, online, targets, frozenset(hanging), offline)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from appliance.recordings.objects.keys import part_size
+from appliance.recordings.objects.tar_slices import Content, open_content
 
 _CHUNK_BYTES = 1 << 18
 _READ_AT_ONCE = 2
@@ -31,12 +32,12 @@ def expected_tag(path: Path, size: int, tag: str) -> str | None:
 
 
 def tag_in_parts(
-    path: Path, size: int, part_bytes: int, stop: Callable[[], bool] = lambda: False
+    content: Content, size: int, part_bytes: int, stop: Callable[[], bool] = lambda: False
 ) -> str:
     """Return the tag of a file that is uploaded in parts; several are read at once."""
 
     def digest(offset: int) -> bytes:
-        return b"" if stop() else _digest_of(path, offset, part_bytes)
+        return b"" if stop() else _digest_of(content, offset, part_bytes)
 
     offsets = range(0, max(size, 1), part_bytes)
     with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="s3-md5") as pool:
@@ -44,9 +45,9 @@ def tag_in_parts(
     return f"{md5(digests).hexdigest()}-{len(offsets)}"
 
 
-def _digest_of(path: Path, offset: int, size: int) -> bytes:
+def _digest_of(content: Content, offset: int, size: int) -> bytes:
     digest, buffer = md5(), bytearray(_CHUNK_BYTES)
-    with path.open("rb", buffering=0) as file:
+    with open_content(content) as file:
         file.seek(offset)
         while size > 0 and (count := file.readinto(memoryview(buffer)[:size])):
             digest.update(memoryview(buffer)[:count])

@@ -7,6 +7,7 @@ are expected to reach.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,7 @@ def observation_arguments(
             "largest_meeting": seen.largest_meeting,
             "videos": seen.videos,
             "listed": [_listed_argument(meeting, rules) for meeting in seen.listed],
-            "others": [_counts_argument(meeting, rules) for meeting in seen.others],
+            "others": _others_argument(seen, rules),
             "stray_tenants": sorted(seen.stray_tenants),
             "bbb_version": seen.bbb_version,
             "healthy_threshold": healthy_threshold,
@@ -105,6 +106,29 @@ def _listed_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str,
     if meeting.recorded:
         argument["recorded"] = True
     return argument
+
+
+def _others_argument(seen: Observation, rules: PlacementRules) -> list[dict[str, Any]]:
+    """Return the meetings that only count: those with the same counts once, and how many there are.
+
+    A young one stands for itself, since a meeting may be expected to grow. Of thousands of old ones
+    there are a few kinds, and Redis stops for all that it is told of.
+    """
+    young = [one for one in seen.others if seen.now_ms - one.create_time_ms < rules.join_buffer_ms]
+    old = Counter(
+        (one.participants, one.moderators, one.videos, one.voice)
+        for one in seen.others
+        if seen.now_ms - one.create_time_ms >= rules.join_buffer_ms
+    )
+    kinds = [
+        {
+            **dict(zip(("participants", "moderators", "videos", "voice"), kind, strict=True)),
+            "created_ms": 0,
+            "times": times,
+        }
+        for kind, times in old.items()
+    ]
+    return kinds + [_counts_argument(one, rules) for one in young]
 
 
 def _counts_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:

@@ -86,6 +86,23 @@ class SocketWire(trio.abc.Stream):
                 except OSError as error:
                     raise self._translate() from error
 
+    async def send_behind(self, head: bytes, data: bytes) -> None:
+        """Send `head` and `data`, mostly in one system call, without copying one behind the other.
+
+        Raises: as send_all.
+        """
+        try:
+            sent = self.socket.sendmsg((head, data))
+            self.touched = True
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise self._translate() from error
+        if sent < len(head):
+            await self.send_all(head[sent:])
+        with memoryview(data) as view, view[max(sent - len(head), 0) :] as rest:
+            await self.send_all(rest)
+
     def receive_now(self, max_bytes: int | None = None) -> bytes | None:
         """Return what has arrived, None if nothing has; b"" is the end of the stream.
 

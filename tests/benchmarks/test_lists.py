@@ -7,7 +7,7 @@ from benchmarks.lists import Figures, render
 
 def test_table_has_a_row_for_each_pool() -> None:
     found = Figures(
-        *(3, 50, 12.34, 20.0, 1.5, 240.0, 900.0, 0.61, 0.125),
+        *(3, 50, 12.34, 20.0, 1.5, 240.0, 900.0, 0.61, 0.061, 0.125),
         *(10_002.0, 1003.4, 1010.0, 80.0, 0),
     )
 

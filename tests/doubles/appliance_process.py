@@ -110,7 +110,7 @@ class ApplianceProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,  # no Ctrl-C; one session, as a benchmark needs it
             )
         if wait:
             self.wait_ready()

@@ -258,6 +258,7 @@ async def test_meetings_that_redis_need_not_know_count_the_same(
         listed("a", participants=3, videos=2),
         listed("b", YOUNG_MS, moderators=1),
         listed("b-1", participants=3, is_breakout=True),
+        *(listed(f"c-{n}", participants=5, moderators=1, videos=1, voice=2) for n in range(3)),
     ]
     loads = []
     async with open_store_pool(redis_url, redis_namespace, PlacementRules(weights)) as pool:
@@ -266,9 +267,9 @@ async def test_meetings_that_redis_need_not_know_count_the_same(
             seen = make_observation(
                 one, meetings, began_ms=NOW_MS, now_ms=NOW_MS, joins_before=0, known=known
             )
-            assert seen.users == 6
+            assert seen.users == 21
             loads.append((await pool.store.observe_server(seen, healthy_threshold=1)).load)
-    assert loads == [18.0 if weights is None else 15.0] * 3
+    assert loads == [36.0 if weights is None else 51.0] * 3
 
 
 def test_tenants_of_meetings_that_redis_need_not_know_are_named() -> None:

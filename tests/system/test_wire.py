@@ -88,21 +88,49 @@ async def test_wire_stays_untouched_when_the_peer_has_reset(pair: Pair) -> None:
     assert not wire.touched
 
 
-async def test_send_all_sends_more_than_the_kernel_takes_at_once(pair: Pair) -> None:
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("head", [b"", b"head"])
+async def test_more_is_sent_than_the_kernel_takes_at_once(
+    pair: Pair, head: bytes, is_full: bool
+) -> None:
     wire, peer = pair
     data = os.urandom(1 << 20) * 16
-    received = bytearray()
+    received, waiting = bytearray(), bytearray()
+    while is_full and (size := wire.send_now(b"w" * 65_536)):
+        waiting.extend(b"w" * size)
 
     def read_all() -> None:
-        while len(received) < len(data):
+        while len(received) < len(waiting + head + data):
             received.extend(peer.recv(1 << 20))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.send_all, data)
+        if head:
+            nursery.start_soon(wire.send_behind, head, data)
+        else:
+            nursery.start_soon(wire.send_all, data)
         await wait_all_tasks_blocked()
         nursery.start_soon(trio.to_thread.run_sync, read_all)
 
-    assert received == data
+    assert received == waiting + head + data
+
+
+async def test_a_head_and_what_follows_it_are_sent_together(pair: Pair) -> None:
+    wire, peer = pair
+
+    await wire.send_behind(b"head", b"body")
+
+    assert wire.touched
+    assert peer.recv(100) == b"headbody"
+
+
+async def test_send_behind_fails_when_the_peer_has_reset(pair: Pair) -> None:
+    wire, peer = pair
+    await reset(wire, peer)
+
+    with pytest.raises(trio.BrokenResourceError) as caught:
+        await wire.send_behind(b"head", b"body")
+
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 async def test_send_now_sends_what_the_kernel_takes(pair: Pair) -> None:

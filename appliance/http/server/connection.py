@@ -35,7 +35,7 @@ from hypercorn.utils import parse_socket_addr
 from appliance.http.messages import LINGERS, AsgiApp, Message
 from appliance.http.server.accept import AcceptedStream
 from appliance.http.server.interface import ListenerTimeouts, ServedStream
-from appliance.http.server.protocol import Http1Protocol
+from appliance.http.server.protocol import Http1Protocol, LargeData
 from appliance.log import Log
 
 _INBOX_SIZE = 10
@@ -121,6 +121,7 @@ class TunedConnection(TCPServer):
         state = ConnectionState({LINGERS: True})
         super().__init__(app, config, context, state, tls)  # type: ignore[arg-type]
         self._client = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        self._tls = isinstance(stream, trio.SSLStream)
         self._timeouts = timeouts
         self._log = log
         self._reading = trio.CancelScope()
@@ -143,8 +144,7 @@ class TunedConnection(TCPServer):
     async def run(self) -> None:
         """Serve to the end; the caller closes the stream. Raises: OSError."""
         stream: Any = self.stream
-        tls = stream is not self._client
-        if tls and not await self._shake_hands(stream):
+        if self._tls and not await self._shake_hands(stream):
             return
         accepted = self._client.socket
         client = parse_socket_addr(accepted.family, accepted.getpeername())
@@ -156,7 +156,7 @@ class TunedConnection(TCPServer):
                 self.context,
                 requests,
                 self.state,
-                tls,
+                self._tls,
                 client,
                 server,
                 self.protocol_send,
@@ -194,7 +194,9 @@ class TunedConnection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """Do what the protocol asks for: send, close, note whether a request is running."""
-        if isinstance(event, RawData):
+        if isinstance(event, LargeData):
+            await self._send(event.data, event.head)
+        elif isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Closed):
             if self.protocol.refused:
@@ -204,12 +206,17 @@ class TunedConnection(TCPServer):
         elif isinstance(event, Updated):
             self._note_idle(event.idle)
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes, head: bytes = b"") -> None:
         whole = False
         try:
             await self._lock_sending()
             try:
-                await self.stream.send_all(data)
+                if head and not self._tls:
+                    await self._client.send_behind(head, data)
+                else:
+                    if head:
+                        await self.stream.send_all(head)
+                    await self.stream.send_all(data)
             finally:
                 self.send_lock.release()
             whole = True

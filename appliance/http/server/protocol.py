@@ -18,6 +18,7 @@ Source: RFC 9112.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import h11
@@ -39,6 +40,13 @@ from appliance.http.server.fast_path import (
 _EMPTY_LINE = b"\r\n"
 _JOIN_BYTES = 64 * 1024
 """A body up to this is copied behind its head, so that both go out in one send."""
+
+
+@dataclass(frozen=True)
+class LargeData(RawData):
+    """A large part of a response, to be sent behind its head without being copied."""
+
+    head: bytes = b""
 
 
 class _H11(h11.Connection):
@@ -240,9 +248,8 @@ class Http1Protocol(H11Protocol):
     async def _send_behind_head(self, data: bytes) -> None:
         head, self._unsent_head = self._unsent_head, b""
         if head and len(data) > _JOIN_BYTES:
-            await self.send(RawData(data=head))
-            head = b""
-        if head or data:
+            await self.send(LargeData(data, head=head))
+        elif head or data:
             await self.send(RawData(data=head + data))
 
     def _render(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> bytes:

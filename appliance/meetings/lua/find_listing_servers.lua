@@ -1,5 +1,6 @@
 -- Find the servers that getMeetings has to ask: those with meetings of the caller. ARGV: tenant id ('' without
--- tenants). Reply: {enabled, online, {id, url, secret, ...}, {id...}, {id...}}: how many servers are not disabled,
+-- tenants), 1 if index_meetings.lua has just been through all records. Reply: nil if it has to do so first; else
+-- {enabled, online, {id, url, secret, ...}, {id...}, {id...}}: how many servers are not disabled,
 -- how many of these are online; those to ask; those of them that will probably not answer in time; those that are
 -- offline and whose meetings are known. A server has meetings of a tenant if a record says so, or its last poll
 -- found some without a record: breakout rooms, meetings that others created there. One that was never polled is
@@ -9,22 +10,14 @@ local ids = call('SMEMBERS', P .. 'servers')
 table.sort(ids)
 
 local counts, indexed = {}, 0
-local function count_meetings()
-  for _, sid in ipairs(ids) do
-    counts[sid] = call('SCARD', A .. 'meetings_of:' .. sid)
-    indexed = indexed + counts[sid]
-  end
+for _, sid in ipairs(ids) do
+  counts[sid] = call('SCARD', A .. 'meetings_of:' .. sid)
+  indexed = indexed + counts[sid]
 end
-count_meetings()
 
 -- A Scalelite on the same stores writes records that are in no index until the next poll or sweep.
-if indexed ~= call('SCARD', P .. 'meetings') or call('EXISTS', A .. 'tenants_indexed') == 0 then
-  for _, id in ipairs(call('SMEMBERS', P .. 'meetings')) do
-    local m = call('HMGET', P .. 'meeting:' .. id, 'server_id', 'tenant_id')
-    if m[1] and call('EXISTS', P .. 'server:' .. m[1]) == 1 then index_meeting(id, m[1], m[2]) end
-  end
-  call('SET', A .. 'tenants_indexed', 1)
-  count_meetings()
+if ARGV[2] ~= '1' and (indexed ~= call('SCARD', P .. 'meetings') or call('EXISTS', A .. 'tenants_indexed') == 0) then
+  return nil
 end
 
 local placed = {}

@@ -155,10 +155,18 @@ async def _unpack_and_place(importer: Importer, entry: ImportEntry) -> float | N
         if importer.in_bucket and not await importer.journal.lock_objects(entry.id, record_ids):
             raise BucketFault("Busy", "the objects of the recording are being moved or replaced")
         problems = await _import_recordings(importer, entry, plan)
+        again_s = await _end(importer, entry, plan, problems, began_s)
     except Exception:
         await _discard(importer, work)
         raise
     await _discard(importer, work)
+    return again_s
+
+
+async def _end(
+    importer: Importer, entry: ImportEntry, plan: ImportPlan, problems: list[str], began_s: float
+) -> float | None:
+    """Remove the tar of an import whose rows are written, or keep it because of problems."""
     if problems:
         return await _give_up(importer, entry, "; ".join(problems))
     again_s = await _clear(importer, entry.tar, partial(importer.spool.accept, entry.tar))

@@ -28,6 +28,7 @@ from appliance.recordings.imports.model import (
     is_tar_name,
 )
 from appliance.recordings.imports.tar import TarLimits, extract_tar
+from appliance.recordings.objects.tar_slices import SUFFIX, forget_slices, version_of, write_slices
 from appliance.recordings.recording import is_record_id
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import RecordingSettings
@@ -111,14 +112,16 @@ class Spool:
         """Remove a work directory."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._work / work)
+        forget_slices(self._work / work)
 
     def leftovers(self) -> list[tuple[int, str]]:
         """Return the work directories, each with the id of its import."""
-        found = []
+        found = set()
         for path in self._work.glob(f"{_WORK_PREFIX}*"):
-            number = path.name.removeprefix(_WORK_PREFIX).partition(".")[0]
+            name = path.name.removesuffix(SUFFIX)
+            number = name.removeprefix(_WORK_PREFIX).partition(".")[0]
             if number.isdigit():
-                found.append((int(number), path.name))
+                found.add((int(number), name))
         return sorted(found)
 
     def accept(self, tar: SpooledTar) -> None:
@@ -211,7 +214,11 @@ def unpack_for_bucket(source: Path, target: Path, limits: TarLimits, *, transfer
     if any(target.iterdir()):  # of a process that was killed
         shutil.rmtree(target)
         target.mkdir(mode=_WORK_MODE)
-    extract_tar(source, target, limits, stop=transfer.stop.is_set, read_soon=True)
+    inside = dict[str, int]()
+    with source.open("rb", buffering=0) as tar:
+        version = version_of(tar.fileno())
+        extract_tar(tar.fileno(), target, limits, stop=transfer.stop.is_set, inside=inside)
+    write_slices(target, source, version, inside)
 
 
 class Upload:

@@ -22,12 +22,15 @@ from typing import Any
 
 from appliance.recordings.imports.model import BrokenTar, DiskFull, HostileTar, Stopped
 from appliance.recordings.imports.tar_stream import TarStream, open_tar_stream
+from appliance.recordings.objects.keys import PART_BYTES
 from appliance.system.file_system import has_room, start_write_out, write_out
 
 _CHUNK_BYTES = 1 << 20
 _CHECK_DISK_EVERY_BYTES = 64 << 20
 _WRITE_OUT_EVERY_BYTES = 8 << 20
 _SMALL_BYTES = 256 << 10
+_READ_HERE = (".xml", ".json", ".vtt")
+"""Ends of the names of files that an import itself reads."""
 _INODE_BYTES = 4096
 """Estimated disk space of a directory or an empty file."""
 _MAX_MEAN_HEADER_BYTES = 4096
@@ -61,20 +64,21 @@ def extract_tar(
     *,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _bytes: None,
-    read_soon: bool = False,
+    inside: dict[str, int] | None = None,
 ) -> int:
     """Unpack an archive into a directory that exists and is empty; return the bytes of its files.
 
     source: a path, or the descriptor of an open file.
     `stop` is asked for every member and every megabyte, `progress` gets the number of bytes written
-    since the last call. `read_soon`: the files are read and then removed, so that they stay in
-    memory, and small ones are not written out at once. After an error, what was unpacked before
-    stays in the directory.
+    since the last call. `inside`: the files are read soon and then removed, so that they stay in
+    memory, and large members of an archive that is not compressed are not unpacked: their offsets
+    are added by their paths, and in their places are files of their sizes without contents. After
+    an error, what was unpacked before stays in the directory.
     Raises HostileTar, BrokenTar, DiskFull, Stopped, OSError.
     """
     try:
         with open_tar_stream(source) as stream:
-            return _Extraction(stream, target, limits, stop, progress, read_soon).run()
+            return _Extraction(stream, target, limits, stop, progress, inside).run()
     except OSError as error:
         raise _translate(error) from error
 
@@ -200,14 +204,14 @@ class _Extraction:
         limits: TarLimits,
         stop: Callable[[], bool],
         progress: Callable[[int], None],
-        read_soon: bool,
+        inside: dict[str, int] | None,
     ) -> None:
         self._stream = stream
         self._target = str(target)
         self._limits = limits
         self._stop = stop
         self._progress = progress
-        self._read_soon = read_soon
+        self._inside = inside
         self._members = 0
         self._bytes = 0
         self._unchecked_bytes = _CHECK_DISK_EVERY_BYTES
@@ -223,7 +227,8 @@ class _Extraction:
         for member in _read_members(self._stream):
             self._check_stop()
             parts = check_member(member, self._target)
-            self._account(member.size if member.isreg() else 0)
+            size = member.size if member.isreg() else 0
+            self._account(size, written=0 if self._stays_inside(member) else size)
             self._unpack(member, parts)
         self._stream.finish(self._check_stop)
         for name in self._links:
@@ -235,8 +240,18 @@ class _Extraction:
         if self._stop():
             raise Stopped
 
-    def _account(self, size: int, *, members: int = 1) -> None:
+    def _stays_inside(self, member: tarfile.TarInfo) -> bool:
+        return (
+            self._inside is not None
+            and self._stream.can_skip
+            and member.isreg()
+            and member.size > PART_BYTES
+            and not member.name.lower().endswith(_READ_HERE)
+        )
+
+    def _account(self, size: int, *, written: int | None = None, members: int = 1) -> None:
         """Count a member. Raises HostileTar: over a limit; DiskFull: it would fill the disk."""
+        written = size if written is None else written
         self._members += members
         self._bytes += size
         header_bytes = self._stream.header_bytes
@@ -246,10 +261,10 @@ class _Extraction:
             raise HostileTar(f"more than {self._limits.max_bytes} bytes")
         if header_bytes > self._limits.max_members * _MAX_MEAN_HEADER_BYTES:
             raise HostileTar("the headers are too large")
-        self._unchecked_bytes += size + _INODE_BYTES
+        self._unchecked_bytes += written + _INODE_BYTES
         if self._unchecked_bytes >= _CHECK_DISK_EVERY_BYTES:
             self._unchecked_bytes = 0
-            if not has_room(Path(self._target), size):
+            if not has_room(Path(self._target), written):
                 raise DiskFull("the archive would fill the disk")
 
     def _unpack(self, member: tarfile.TarInfo, parts: Parts) -> None:
@@ -261,9 +276,16 @@ class _Extraction:
             return
         # A later member replaces an earlier one of the same name (tar --append).
         self._links.pop(name, None)
+        if self._inside is not None:
+            self._inside.pop(name, None)
         if member.isreg():
             self._make_parent(parts)
-            self._write(self._path(name), member.size)
+            if self._inside is not None and self._stays_inside(member):
+                self._inside[name] = self._stream.skip(member.size)
+                with open(_create(self._path(name)), "wb") as file:
+                    file.truncate(member.size)
+            else:
+                self._write(self._path(name), member.size)
         else:
             target = "/".join(link_target(parts, member.linkname, hard=member.islnk()))
             self._links_bytes += len(name) + len(target)
@@ -287,8 +309,9 @@ class _Extraction:
         self._parent = parent
 
     def _write(self, path: str, left: int) -> None:
-        transient = self._read_soon and left <= _SMALL_BYTES
-        write = start_write_out if self._read_soon else write_out
+        read_soon = self._inside is not None
+        transient = read_soon and left <= _SMALL_BYTES
+        write = start_write_out if read_soon else write_out
         with open(_create(path), "wb", buffering=0) as file:
             while left:
                 self._check_stop()
@@ -310,6 +333,8 @@ class _Extraction:
                 break
         else:
             raise HostileTar("a loop of links")
+        if self._inside is not None and target in self._inside:
+            self._inside[name] = self._inside[target]
         real, path = self._path(target), self._path(name)
         if not os.path.isfile(real):
             raise BrokenTar("a link to a file that is not in the archive")

@@ -50,8 +50,10 @@ class TarStream:
     archive is truncated or its compression is damaged.
     """
 
-    def __init__(self, source: Readable) -> None:
+    def __init__(self, source: Readable, plain: BinaryIO | None = None) -> None:
+        """`plain`: the archive itself, if it is not compressed and can be skipped over."""
         self._source = source
+        self._plain = plain
         self._position = 0
         self._member_bytes = 0
         self.header_bytes = 0
@@ -80,6 +82,20 @@ class TarStream:
             raise BrokenTar("the archive is truncated")
         self._position += len(part)
         return part
+
+    @property
+    def can_skip(self) -> bool:
+        """Return whether members can be skipped without being read."""
+        return self._plain is not None
+
+    def skip(self, size: int) -> int:
+        """Skip `size` bytes of a member's data; return the offset at which they begin."""
+        assert self._plain is not None
+        offset = self._position
+        if offset + size > os.fstat(self._plain.fileno()).st_size:
+            raise BrokenTar("the archive is truncated")
+        self._position = self._plain.seek(offset + size)
+        return offset
 
     def tell(self) -> int:
         """Return the position in the uncompressed archive."""
@@ -132,7 +148,7 @@ def open_tar_stream(source: Path | int) -> Iterator[TarStream]:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield TarStream(unpacked)
         else:
-            yield TarStream(file)
+            yield TarStream(file, file)
 
 
 class _XzReader(io.RawIOBase):

@@ -25,6 +25,7 @@ from appliance.recordings.objects.bucket_client import (
     translated,
 )
 from appliance.recordings.objects.keys import PART_BYTES, object_headers, part_size
+from appliance.recordings.objects.tar_slices import Content, content_size, open_content
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import S3Settings
 
@@ -54,7 +55,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    path: Path
+    content: Content
     key: str
     size: int
 
@@ -161,7 +162,7 @@ class Bucket:
                 Bucket=self.name, Key=key, Body=content, **object_headers(key), **self._storage()
             )
 
-    def upload(self, files: Sequence[tuple[Path, str]], transfer: Transfer) -> None:
+    def upload(self, files: Sequence[tuple[Content, str]], transfer: Transfer) -> None:
         """Upload files, several at once, and large ones in parts, and verify each. All or an error.
 
         Raises OSError: a file cannot be read. Stops when `transfer.stop` is set.
@@ -173,7 +174,7 @@ class Bucket:
             self._put_file(item)
             transfer.add(item.size)
 
-        uploads = [_Upload(path, key, path.stat().st_size) for path, key in files]
+        uploads = [_Upload(content, key, content_size(content)) for content, key in files]
         self._in_parallel(put, [one for one in uploads if one.size <= PART_BYTES])
         by_part_size: dict[int, list[_Upload]] = {}
         for one in uploads:
@@ -188,7 +189,7 @@ class Bucket:
         Half the CPU time of boto3's transfers, which hand each file over to other threads.
         """
         client: Any = self._client()
-        with one.path.open("rb", buffering=0) as file:
+        with open_content(one.content) as file:
             body: Any = file.read() if one.size <= SMALL_BYTES else file
             digest = md5(body) if one.size <= SMALL_BYTES else hashlib.file_digest(file, md5)
             file.seek(0)
@@ -206,6 +207,11 @@ class Bucket:
         import boto3.s3.transfer as transfers
 
         progress: Any = [transfers.ProgressCallbackInvoker(transfer.add)]
+        by_key = {one.key: one for one in files}
+        system: Any = transfers.OSUtils()  # type: ignore[attr-defined]
+        # The names of the files that it opens are their keys.
+        system.get_file_size = lambda key: by_key[key].size
+        system.open = lambda key, mode: open_content(by_key[key].content)
         config = transfers.TransferConfig(
             multipart_threshold=PART_BYTES + 1,
             multipart_chunksize=part_bytes,
@@ -217,17 +223,17 @@ class Bucket:
         with (
             ThreadPoolExecutor(1, thread_name_prefix="s3-md5") as pool,
             self._translated(),
-            transfers.create_transfer_manager(self._client(), config) as manager,
+            transfers.create_transfer_manager(self._client(), config, system) as manager,
         ):
             futures = [
                 manager.upload(
-                    str(one.path), self.name, one.key,
+                    one.key, self.name, one.key,
                     extra_args={**object_headers(one.key), **self._storage()}, subscribers=progress,
                 )
                 for one in files
             ]  # fmt: skip
             tags = [
-                pool.submit(tag_in_parts, one.path, one.size, part_bytes, ended.is_set)
+                pool.submit(tag_in_parts, one.content, one.size, part_bytes, ended.is_set)
                 for one in files
             ]
             try:
@@ -300,10 +306,10 @@ class Bucket:
 
     def _check_content(self, one: _Upload) -> None:
         """Read an object that was stored just now. Raises BucketFault: it is not the file."""
-        if not self._has_content(one.key, one.path):
+        if not self._has_content(one.key, one.content):
             raise BucketFault("ChecksumMismatch", f"{one.key} was not stored as it is")
 
-    def _has_content(self, key: str, path: Path) -> bool:
+    def _has_content(self, key: str, content: Content) -> bool:
         digest = hashlib.sha256()
         with (
             self._translated(),
@@ -311,7 +317,7 @@ class Bucket:
         ):
             while chunk := body.read(_CHUNK_BYTES):
                 digest.update(chunk)
-        with path.open("rb") as file:
+        with open_content(content) as file:
             return hashlib.file_digest(file, "sha256").digest() == digest.digest()
 
     def delete(self, keys: Iterable[str]) -> None:

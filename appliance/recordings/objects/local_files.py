@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.recordings.imports.model import BrokenTar
+from appliance.recordings.objects.tar_slices import Content, read_slices
 from appliance.recordings.text_tracks.caption_files import INDEX
 
 _MAX_KEY_BYTES = 1024
@@ -19,6 +20,8 @@ class LocalFile:
     path: Path
     key: str
     size: int
+    content: Content
+    """`path`, or where its contents are in the tar of an import."""
 
     @property
     def is_late(self) -> bool:
@@ -29,7 +32,7 @@ class LocalFile:
 
 def local_files(source: str, prefix: str) -> list[LocalFile]:
     """Return the files below a directory. Raises BrokenTar: a name cannot be a key."""
-    files = []
+    files, slices = [], read_slices(Path(source))
     for folder, _, names in os.walk(source):
         for name in sorted(names):
             path = Path(folder) / name
@@ -42,5 +45,5 @@ def local_files(source: str, prefix: str) -> list[LocalFile]:
                 long = True
             if long or not key.isprintable():
                 raise BrokenTar(f"the name of a file cannot be that of an object: {name!a}")
-            files.append(LocalFile(path, key, path.stat().st_size))
+            files.append(LocalFile(path, key, path.stat().st_size, slices.get(path, path)))
     return files

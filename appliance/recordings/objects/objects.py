@@ -370,7 +370,7 @@ class RecordingObjects:
         transfer.expect(sum(one.size for one in files))
         if large := [one.key for one in files if one.size > PART_BYTES]:
             self.bucket.abort_uploads(prefix, large)
-        self.bucket.upload([(one.path, one.key) for one in files], transfer)
+        self.bucket.upload([(one.content, one.key) for one in files], transfer)
 
     def _delete_others(self, record_id: str, format: str, kept: set[str]) -> None:
         """Delete the objects of a format that do not belong to its newest version."""

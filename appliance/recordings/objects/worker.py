@@ -13,12 +13,14 @@ kernel closes its socket, and the process ends at once.
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import logging
 import os
 import queue
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -47,6 +49,8 @@ _TRIES = 3
 _POLL_S = 0.1
 _REPORT_S = 0.2
 _NICENESS = 10
+_TURN_NS = 100_000_000
+"""The longest; a thread with shorter turns, which are usual, comes first when it wakes up."""
 _OOM_SCORE = 500
 """When memory runs out, the kernel kills this process before the appliance and its stores."""
 _COMMAND = (sys.executable, "-sP", "-m", "appliance.recordings.objects.worker")
@@ -313,16 +317,17 @@ class WorkerServer:
 
 
 def _give_way() -> None:
-    """Leave processor and disk to the appliance whenever it needs them.
+    """Take little of a busy machine, in turns that any thread which wakes up interrupts.
 
-    A thread of SCHED_IDLE is interrupted at once by one that wakes up; one with a nice value only
-    gets less, and after each turn of some milliseconds. It counts among the processes of the same
-    session only, so that this is that of the appliance. Source: sched(7), "The autogroup feature".
+    Priorities count inside a session only, so that this is that of the appliance. Where the kernel
+    or the C library is older (Linux 6.12, glibc 2.41), or a filter of system calls forbids it,
+    others wait for the end of a turn. Source: sched(7), "The autogroup feature"; sched_setattr(2).
     """
     with suppress(OSError):
-        os.nice(_NICENESS)
-    with suppress(OSError):  # a filter of system calls may forbid it
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        nice = os.nice(_NICENESS)
+        if (call := getattr(ctypes.CDLL(None), "sched_setattr", None)) is not None:
+            attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_OTHER, 0, nice, 0, _TURN_NS, 0, 0)
+            call(0, attributes, 0)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ local multiplier = multiplier_of(s[4])
 local load, seats, contributions, unseen = 0, 0, {}, 0
 
 -- Add a listed meeting to the load and the seats of the server. Of a young meeting that the appliance did not
--- place, Scalelite's formula expects a minimum.
+-- place, Scalelite's formula expects a minimum. An old one without an id stands for several with the same counts.
 local function count_load(meeting)
   if meeting.is_breakout then return end
   local expected
@@ -60,7 +60,9 @@ local function count_load(meeting)
     end
   end
   local own_load, own_seats = load_of(q.weights, meeting, expected, q.moderators_twice)
-  load, seats = load + multiplier * own_load, seats + own_seats
+  local times = meeting.times or 1
+  load, seats = load + multiplier * own_load * times, seats + own_seats * times
+  if not meeting.id then return end
   -- If a server lists an id twice, both count.
   contributions[meeting.id] = (contributions[meeting.id] or 0) + multiplier * own_load
 end

@@ -29,7 +29,7 @@ from tests.doubles.listener import (
     port_of,
     tls_settings,
 )
-from tests.doubles.public import ended, read_answer, request
+from tests.doubles.public import ended, read_answer, request, serving
 from tests.doubles.raw_http import Authority, make_authority
 from tests.doubles.settings import settings_of
 
@@ -110,6 +110,22 @@ async def test_ssl_address_serves_https_next_to_plain_ones(
         async with await trio.open_unix_socket(f"{tmp_path}/a.sock") as local:
             await local.send_all(GET)
             assert (await read_answer(local)).body == b"http None"
+
+
+async def test_a_large_response_is_served_over_tls(tmp_path: Path, authority: Authority) -> None:
+    content = bytes(range(256)) * 2_000
+
+    async def answer(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    web = tls_settings(tmp_path, "ssl://127.0.0.1:0")
+    async with serving(answer, web, EventBook()) as (_, urls, _):
+        context = ssl.create_default_context(cafile=authority.ca_file)
+        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+            got = await client.get(f"https://localhost:{port_of(urls[0])}/")
+    assert got.content == content
 
 
 async def test_certificate_alone_makes_the_port_https(tmp_path: Path, authority: Authority) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from appliance.recordings.imports.model import BrokenTar, DiskFull, HostileTar, Stopped
 from appliance.recordings.imports.tar import TarLimits, extract_tar, link_target, safe_parts
+from appliance.recordings.objects.keys import PART_BYTES
 from tests.doubles.recording_tars import recording_tar
 
 LIMITS = TarLimits(max_members=100, max_bytes=50 << 20)
@@ -117,15 +118,57 @@ def test_extract_tar_writes_every_file_whatever_the_compression(
 
 def test_files_that_are_read_soon_stay_in_memory(tmp_path: Path) -> None:
     size = 24 << 20  # written out, and with that dropped, every 8 MiB otherwise
-    tar = tar_of(tmp_path / "a.tar", file("v.webm", bytes(size)))
+    tar = write_gzip(tmp_path / "a.tar", tar_bytes(file("v.webm", bytes(size))))
     (tmp_path / "out").mkdir()
+    inside = dict[str, int]()
 
-    extract_tar(tar, tmp_path / "out", LIMITS, read_soon=True)
+    extract_tar(tar, tmp_path / "out", LIMITS, inside=inside)
 
+    assert inside == {}  # it is compressed
     with (tmp_path / "out/v.webm").open("rb") as unpacked:
         for offset in range(0, size, 1 << 20):
             block = bytearray(1 << 20)  # RWF_NOWAIT: what is not in memory is not read
             assert os.preadv(unpacked.fileno(), [block], offset, os.RWF_NOWAIT) == len(block)
+
+
+def test_large_members_are_left_inside_an_archive_that_is_not_compressed(tmp_path: Path) -> None:
+    size, top = PART_BYTES + 1, "presentation/r1"
+    members = {f"{top}/{name}": name.encode() * size for name in ("a", "b", "c")}
+    tar = tar_of(
+        tmp_path / "a.tar",
+        *(file(name, data) for name, data in members.items()),
+        file(f"{top}/metadata.xml", bytes(size)),
+        file(f"{top}/small", bytes(PART_BYTES)),
+        link(f"{top}/other", f"{top}/c", tarfile.LNKTYPE),
+        file(f"{top}/a", b"replaced by a small one"),
+        link(f"{top}/b", f"{top}/small", tarfile.LNKTYPE),
+    )
+    out, inside = tmp_path / "out", dict[str, int]()
+    out.mkdir()
+
+    extract_tar(tar, out, TarLimits(100, 200 << 20), inside=inside)
+
+    content = tar.read_bytes()
+    assert sorted(inside) == [f"{top}/c", f"{top}/other"]
+    for name, offset in inside.items():
+        assert content[offset : offset + size] == members[f"{top}/c"]
+        assert ((out / name).stat().st_size, (out / name).stat().st_blocks) == (size, 0)
+    folder = out / top
+    assert (folder / "a").read_bytes() == b"replaced by a small one"
+    assert (folder / "b").stat().st_size == PART_BYTES
+    assert (folder / "metadata.xml").stat().st_blocks > 0
+
+
+@pytest.mark.parametrize("kept", [1000, PART_BYTES + 1000])
+def test_member_that_is_cut_off_is_not_left_inside(tmp_path: Path, kept: int) -> None:
+    whole = tar_bytes(file("small"), file("v.webm", bytes(PART_BYTES * 2)))
+    (tmp_path / "a.tar").write_bytes(whole[: 1536 + kept])
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(BrokenTar, match="truncated"):
+        extract_tar(tmp_path / "a.tar", tmp_path / "out", LIMITS, inside={})
+
+    assert not (tmp_path / "out/v.webm").exists()
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".zst"])
