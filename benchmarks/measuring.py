@@ -29,6 +29,10 @@ MEETINGS = tuple(f"bench-base-{number:03}" for number in range(200))
 class Generator:
     """The load generator's process."""
 
+    def __init__(self, *, own_session: bool = True) -> None:
+        """own_session: see ApplianceProcess."""
+        self._own_session = own_session
+
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load_generator"],
@@ -36,9 +40,9 @@ class Generator:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
-            # Keeps Ctrl-C away from it; it ends when its stdin is closed. Of the same session,
-            # because the kernel shares processors between sessions first.
-            process_group=0,
+            # Keeps Ctrl-C away from it; it ends when its stdin is closed.
+            start_new_session=self._own_session,
+            process_group=None if self._own_session else 0,
         )
         return self
 

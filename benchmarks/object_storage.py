@@ -137,7 +137,9 @@ def import_tar(appliance: ApplianceProcess, tar: Path, record_id: str) -> Took:
 def open_appliance(root: Path, server: S3Server, bucket: str) -> Iterator[ApplianceProcess]:
     """Run an appliance that stores recordings in a bucket."""
     variables = s3_variables(server.url, bucket, LOG_LEVEL="info", RECORDING_MAX_BYTES="1T")
-    with ApplianceProcess(root, **variables) as appliance:
+    process = ApplianceProcess(root, **variables)
+    process.own_session = False  # like the load generator and the store
+    with process as appliance:
         appliance.wait_event("database_ready", 60)
         yield appliance
 

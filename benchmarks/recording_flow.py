@@ -114,7 +114,10 @@ def measure_import(
 
 def measure_calls_beside(appliance: ApplianceProcess, begin: Callable[[], object]) -> CallsBeside:
     """Measure the mix of API calls before and during imports, which `begin` puts in the spool."""
-    with bbb_servers(3) as servers, Generator() as generator:
+    with (
+        bbb_servers(3) as servers,
+        Generator(own_session=appliance.own_session) as generator,
+    ):
         for server in servers:
             appliance.add_server(server)
         appliance.poll()

@@ -80,6 +80,8 @@ class ApplianceProcess:
         self.expected_errors: set[str] = set()
         """Events that may be logged at ERROR."""
         self.command = COMMAND
+        self.own_session = True
+        """The kernel shares processors between sessions first, which a benchmark may not want."""
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
         self._checked = 0
@@ -110,7 +112,8 @@ class ApplianceProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # no Ctrl-C; one session, as a benchmark needs it
+                start_new_session=self.own_session,
+                process_group=None if self.own_session else 0,
             )
         if wait:
             self.wait_ready()

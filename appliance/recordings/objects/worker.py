@@ -49,7 +49,7 @@ _TRIES = 3
 _POLL_S = 0.1
 _REPORT_S = 0.2
 _NICENESS = 10
-_TURN_NS = 100_000_000
+_TURN_NS = 10_000_000
 """The longest; a thread with shorter turns, which are usual, comes first when it wakes up."""
 _OOM_SCORE = 500
 """When memory runs out, the kernel kills this process before the appliance and its stores."""
