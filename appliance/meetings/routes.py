@@ -25,6 +25,7 @@ from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.end import end_meeting
 from appliance.meetings.join_failure import error_redirect, is_browser, wants_xml
 from appliance.meetings.listing import MeetingLists, get_sessions
+from appliance.tenants.param_rules import merge_join_params
 from appliance.tenants.signed_calls import SignedCalls
 
 _PLAIN, _WITH_KEY = ("getJoinUrl", "learningDashboard", "feedback"), ("guestWait", "enter")
@@ -85,10 +86,12 @@ async def _failed_join(
     deps: MeetingDeps, caller: Caller, signed: SignedRequest, failure: Failure
 ) -> Response | None:
     """Return what a person sees whose join fails; None: an API client, which gets XML."""
-    if wants_xml(signed.params):
+    # As the server would have got them: with settings, and without what is excluded.
+    params = merge_join_params(signed.params, deps.settings.api, caller.tenant, refuses=False)
+    if wants_xml(params):
         return None
     logout_url = await meetings.find_logout_url(deps, caller, signed.params)
-    target = error_redirect(signed.params, logout_url, failure)
+    target = error_redirect(params, logout_url, failure)
     if target is not None:
         return _redirect(target)
     request = signed.request

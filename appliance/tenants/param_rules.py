@@ -51,15 +51,23 @@ def merge_create_params(params: Params, api: ApiSettings, tenant: Tenant | None)
     return add_tenant(drop_reserved(merged, tenant), tenant) if tenant else merged
 
 
-def merge_join_params(params: Params, api: ApiSettings, tenant: Tenant | None) -> Params:
-    """Return the parameters of a join that do not depend on its server. Raises ApiError."""
+def merge_join_params(
+    params: Params, api: ApiSettings, tenant: Tenant | None, *, refuses: bool = True
+) -> Params:
+    """Return the parameters of a join that do not depend on its server.
+
+    Raises ApiError: one is required and missing; not unless `refuses`.
+    """
     merged = merge_params(
         params,
         defaults=(api.default_join, tenant.default_join if tenant else ()),
         overrides=(api.override_join, tenant.override_join if tenant else ()),
         excluded=api.join_exclude,
     )
-    return apply_rules(merged, join_layers(api, tenant))
+    layers = join_layers(api, tenant)
+    if not refuses:
+        layers = tuple(tuple(r for r in layer if r.mode != "require") for layer in layers)
+    return apply_rules(merged, layers)
 
 
 def cap_duration(params: Params, max_min: int) -> Params:

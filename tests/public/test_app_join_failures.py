@@ -66,6 +66,27 @@ async def test_error_redirect_url_is_followed_for_every_client(
     assert json.loads(query["errors"][0])[0]["key"] == "notFound"
 
 
+async def test_settings_of_joins_apply_to_those_that_fail(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_public(
+        redis_url,
+        redis_namespace,
+        DEFAULT_JOIN_PARAMS="errorRedirectUrl=https://own.example/",
+        JOIN_EXCLUDE_PARAMS="logoutURL",
+        JOIN_PARAM_RULES="userID require",
+    ) as public:
+        _, headers, _ = await join(public)
+        assert headers["location"].startswith("https://own.example/?errors=")
+        assert "missingParameter" in headers["location"]
+        _, headers, _ = await join(public, userID="7", errorRedirectUrl="https://lms.example/")
+        assert headers["location"].startswith("https://lms.example/?errors=")
+        status, _, body = await join(
+            public, userID="7", errorRedirectUrl="", logoutURL="https://lms.example/"
+        )
+        assert (status, "<messageKey>notFound" in body) == (200, True)
+
+
 async def test_url_of_a_request_with_a_wrong_checksum_is_not_trusted(
     redis_url: str, redis_namespace: str
 ) -> None:
