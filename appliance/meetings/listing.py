@@ -44,10 +44,10 @@ JOINED_BYTES = 1 << 20
 """A shorter answer is joined once for all calls that share it. Copying this much takes 0.3 ms."""
 _SLICE_BYTES = 256 * 1024
 """Put together before other tasks run."""
-_AT_ONCE = 4
+_AT_ONCE = 2
 """Servers to which requests are sent, or whose answers are parsed, before other tasks run. Each
 takes some 0.1 to 0.4 ms."""
-_IN_FLIGHT = 16
+_IN_FLIGHT = 8
 """Requests without an answer, of which all may come at once; more if they do not come soon."""
 _SOON_S = 0.02
 _KEPT_BYTES = 16 << 20

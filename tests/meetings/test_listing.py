@@ -269,7 +269,7 @@ async def test_get_meetings_begins_few_requests_at_a_time(pool: LivePool) -> Non
     trio.lowlevel.remove_instrument(begun)
     assert set(found) == {"room"}
     assert sum(begun.counts) == 61
-    assert max(begun.counts) <= 4  # before other tasks run
+    assert max(begun.counts) <= 2  # before other tasks run
     assert begun.most_running < 61  # all of which might be answered in one moment
 
 

@@ -46,11 +46,6 @@ class AcceptedStream(SocketWire):
             await trio.lowlevel.checkpoint()
         await super().send_all(data)
 
-    async def send_behind(self, head: bytes, data: bytes) -> None:
-        """Send a head and much data; lets other tasks run first. Raises: as send_all."""
-        await trio.lowlevel.checkpoint()
-        await super().send_behind(head, data)
-
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Wait for bytes; b"" is the end of the stream.
 
