@@ -193,7 +193,8 @@ class _AdminViews:
             fields = merge_fields(document, query)
             answer = await self._calls.make(name, actor, fields, passed())
             if declaration.csv is not None and fields.get("format") == "csv":
-                text = await run_counted(records_of(answer), partial(declaration.csv, answer))
+                render = partial(declaration.csv, answer, fields)
+                text = await run_counted(records_of(answer), render)
                 return Response(text, content_type=_CSV)
             return await _respond(answer, declaration.status_of(answer))
         except (ClientGone, Denied):

@@ -130,8 +130,8 @@ class AdminCall(Generic[Deps]):
     audited: Audited[Deps] | None = field(kw_only=True, default=None)
     """None: the trail shows the fields of the request."""
     deadline_s: float = field(kw_only=True, default=SHORT_S)
-    csv: Callable[[Any], str] | None = field(kw_only=True, default=None)
-    """Renders the answer to a request with `format=csv`."""
+    csv: Callable[[Any, Json], str] | None = field(kw_only=True, default=None)
+    """Renders the answer to a request with `format=csv`, of which it gets the fields."""
     local: bool = field(kw_only=True, default=False)
     """Only on the control socket: for an operator of this machine, or it refers to a file there."""
 

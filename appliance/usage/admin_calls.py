@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -15,12 +15,13 @@ from appliance.admin_calls.call import AdminCall, Answer, Call, Time, time_json
 from appliance.admin_calls.fields import BadRequest, Fields, OptionalText, one_of, reads, text
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant
 from appliance.model import TenantId
+from appliance.system.threads import map_in_slices, run_counted
 from appliance.tenants.administration import match_tenant
 from appliance.usage.csv_text import DIMENSIONS, PERIODS, parse_by, render_csv
 from appliance.usage.deps import UsageDeps
 from appliance.usage.history import find_busiest_day, list_classes
 from appliance.usage.model import MINUTE_MS, Gap, Question
-from appliance.usage.report import Used, answer
+from appliance.usage.report import QuestionTooLarge, Used, answer
 
 _DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?").fullmatch
 _NO_DATABASE = "usage is kept in the database, and DB_DISABLED or RECORDING_DISABLED is set"
@@ -149,9 +150,16 @@ async def _usage(deps: UsageDeps | None, call: Call[UsageRequest]) -> UsageJson:
     question = Question(_ms(from_at), _ms(to_at), by, tenant)
     known = await deps.store.read_all(await deps.store.known_servers())
     live = {str(server_id): state for server_id, (_, state) in known.items()}
-    found = await answer(deps.table.database, question, live)
-    lines = [_line_json(line, by, names) for line in found.lines]
-    return UsageJson(lines, [] if call.actor.tenant_id else list(map(_gap_json, found.gaps)))
+    try:
+        found = await answer(deps.table.database, question, live)
+    except QuestionTooLarge as error:
+        raise Refused(RefusalKind.INVALID, str(error)) from None
+    lines = found.lines
+    if "tenant" in by:
+        place = by.index("tenant")
+        lines = await run_counted(len(lines), lambda: _name_tenants(lines, place, names))
+    shown = await map_in_slices(lambda line: _line_json(line, by), lines)
+    return UsageJson(shown, [] if call.actor.tenant_id else list(map(_gap_json, found.gaps)))
 
 
 def _period(deps: UsageDeps, request: UsageRequest) -> tuple[datetime, datetime]:
@@ -186,11 +194,19 @@ def _find_tenant(names: Mapping[str, str], own: TenantId | None, given: str | No
     return found
 
 
-def _line_json(line: Used, by: tuple[str, ...], names: Mapping[str, str]) -> UsageLineJson:
-    keys = {}
-    for name, value in zip(by, line.key, strict=True):
-        shown = names.get(value, value) if name == "tenant" else value
-        keys["period" if name in PERIODS else name] = shown
+def _name_tenants(lines: Sequence[Used], place: int, names: Mapping[str, str]) -> list[Used]:
+    """Put the names of tenants in the place of their ids; return the lines in their order."""
+    for line in lines:
+        key = list(line.key)
+        key[place] = names.get(key[place], key[place])
+        line.key = tuple(key)
+    return sorted(lines, key=lambda line: line.key)
+
+
+def _line_json(line: Used, by: tuple[str, ...]) -> UsageLineJson:
+    keys = {
+        "period" if name in PERIODS else name: part for name, part in zip(by, line.key, strict=True)
+    }
     return UsageLineJson(
         **keys,
         meetings=line.meetings,
@@ -212,8 +228,9 @@ def _gap_json(gap: Gap) -> UsageGapJson:
     return UsageGapJson(gap.server, time_json(gap.began_ms), time_json(gap.ended_ms))
 
 
-def _render_csv(found: UsageJson) -> str:
-    return render_csv([msgspec.to_builtins(line) for line in found.usage], ("tenant",))
+def _render_csv(found: UsageJson, fields: Mapping[str, Any]) -> str:
+    keys = ["period" if name in PERIODS else name for name in _read_by(fields, "by")]
+    return render_csv([msgspec.to_builtins(line) for line in found.usage], keys)
 
 
 async def _timetable(

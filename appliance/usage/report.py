@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import trio
+
 from appliance.postgres.database import Connection, Database, Record
+from appliance.system.threads import map_in_slices, run_counted
 from appliance.usage.model import MINUTE_MS, Gap, Question, ServerUsage
-from appliance.usage.run_report import Statement, bounds, group_by, select_runs
+from appliance.usage.run_report import Statement, bounds, select_runs
+from appliance.usage.run_sql import group_by
 from appliance.usage.table import dump_rows
 
 PERIODS = {"hour": "%Y-%m-%dT%H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
@@ -27,11 +31,20 @@ SET LOCAL work_mem = '96MB';
 SET LOCAL jit = off;
 SET LOCAL random_page_cost = 1.1;
 SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL parallel_leader_participation = off;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL parallel_setup_cost = 10000;
+SET LOCAL enable_sort = off;
 """
 """All statements see the same runs. With the default of 4 MB a million runs are sorted on disk,
 which takes three times as long; compiling statements takes longer than it saves; with the default
-of 4, for disks that turn, the index of the peaks by origin is not read."""
-DEADLINE_S = 14.0
+of 4, for disks that turn, the index of the peaks by origin is not read. What two processes have
+found is merged sooner than what three have; spans of time are shared by processes that are started
+once, not for each span; and runs are hashed sooner than they are sorted, also where PostgreSQL
+expects too many groups."""
+MAX_LINES = 200_000
+"""So many lines take some 200 MB."""
+DEADLINE_S = 12.0
 
 # $4: minutes that are not in the database, as JSON; $5: scope.
 _SAMPLES = """
@@ -77,6 +90,7 @@ WHERE coalesce(r.state, '') <> 'deleted' AND ($3::text IS NULL OR coalesce(t.val
     AND (NOT $4 OR (r.starttime >= $1 AT TIME ZONE 'UTC' AND r.starttime < $2 AT TIME ZONE 'UTC'))
 GROUP BY {numbers}
 """
+_ASK_LESS = "ask for a shorter time, for one tenant, or by less"
 _GAPS = """
 SELECT server, (extract(epoch FROM began_at) * 1000)::bigint, (extract(epoch FROM ended_at) *
     1000)::bigint FROM appliance.usage_gaps WHERE began_at < $2 AND ended_at > $1 ORDER BY 2, 1
@@ -107,23 +121,47 @@ class UsageAnswer:
     """Times in which servers were not polled although they may have had meetings."""
 
 
+class QuestionTooLarge(Exception):
+    """The answer would be too long, or take too long. `str()` says what to ask instead."""
+
+
 async def answer(
     database: Database, question: Question, live: Mapping[str, ServerUsage]
 ) -> UsageAnswer:
-    """Return what was used. `live`: the states of servers in Redis. Raises DatabaseDown."""
-    lines: dict[tuple[str, ...], Used] = {}
+    """Return what was used. `live`: the states of servers in Redis.
 
-    async def work(connection: Connection) -> UsageAnswer:
+    Raises DatabaseDown, QuestionTooLarge.
+    """
+
+    async def work(connection: Connection) -> tuple[Sequence[str], list[Record], list[Record]]:
         await connection.execute(_SETTINGS)
         runs = await select_runs(connection, question, live)
-        for statement, arguments in (*runs.statements(), *_other_statements(question, live)):
-            for record in await connection.fetch(statement, *arguments):
-                _add(lines, record, question.by, runs.numbers.ids)
-        gaps = await connection.fetch(_GAPS, *bounds(question))
-        found = sorted(lines.values(), key=lambda line: line.key)
-        return UsageAnswer(found, [Gap(*row) for row in gaps])
+        found: list[Record] = []
+        for one in runs.statements():
+            found += await _fetch(connection, one)
+        if (peaks := runs.peaks(found)) is not None:
+            found += await _fetch(connection, peaks)
+        for one in _other_statements(question, live):
+            found += await _fetch(connection, one)
+        return runs.numbers.ids, found, await connection.fetch(_GAPS, *bounds(question))
 
-    return await database.run(work, deadline_s=DEADLINE_S, transaction=True)
+    with trio.move_on_after(DEADLINE_S) as limit:
+        names, records, gaps = await database.run(work, deadline_s=2 * DEADLINE_S, transaction=True)
+    if limit.cancelled_caught:
+        raise QuestionTooLarge(f"not answered within {DEADLINE_S:g} s: {_ASK_LESS}")
+    lines: dict[tuple[str, ...], Used] = {}
+    await map_in_slices(lambda record: _add(lines, record, question.by, names), records)
+    found = await run_counted(len(lines), lambda: sorted(lines.values(), key=lambda line: line.key))
+    return UsageAnswer(found, [Gap(*row) for row in gaps])
+
+
+async def _fetch(connection: Connection, one: Statement) -> list[Record]:
+    statement, arguments = one
+    limited = f"SELECT * FROM ({statement}) found LIMIT {MAX_LINES + 1}"
+    records: list[Record] = await connection.fetch(limited, *arguments)
+    if len(records) > MAX_LINES:
+        raise QuestionTooLarge(f"there are more than {MAX_LINES:,} lines: {_ASK_LESS}")
+    return records
 
 
 def _other_statements(question: Question, live: Mapping[str, ServerUsage]) -> list[Statement]:

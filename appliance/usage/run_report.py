@@ -1,16 +1,18 @@
 """What the report reads of meeting runs: how many, of which meetings; by origin or meeting all.
 
-The statements are written for a month of a million runs. Source: benchmarks/usage.py.
+Source of the SQL: run_sql.py.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from appliance.postgres.database import Connection
+from appliance.usage import run_sql as sql
 from appliance.usage.csv_text import PERIODS
 from appliance.usage.model import Question, ServerUsage
 from appliance.usage.table import dump_rows, run_id
@@ -18,122 +20,13 @@ from appliance.usage.table import dump_rows, run_id
 Statement: TypeAlias = tuple[str, tuple[object, ...]]
 """SQL and its arguments; columns k0, k1 … of a row are the key, the others fields of Used."""
 
-_LONGEST_RUN = timedelta(days=30)
+LONGEST_RUN = timedelta(days=30)
+MOST_SPANS = 24
+"""Spans of time in which a statement reads runs, so that processes share them and the groups of
+each fit into the caches of a processor."""
+
 _PAIRS = "SELECT id, tenant, server FROM appliance.usage_pairs WHERE scope = 0"
 _FIRST_AND_LAST = "SELECT min(created_at), max(created_at) FROM appliance.meeting_runs"
-# $1, $2: the period; $3: number of a tenant or null; $4: runs that are not in the database (JSON);
-# $5, $6: numbers of tenants and servers (Numbers) by pair, since a join takes as long as all the
-# rest; $7: before it no run began that is in the period. Nothing here may keep PostgreSQL from
-# using several cores, or from reading an index alone: both parts of `runs` are of the same types.
-_RUNS = """
-WITH live AS {materialized} (
-    SELECT tenant, server, meeting_id COLLATE "C" AS meeting_id, origin COLLATE "C" AS origin,
-        to_timestamp(began / 1000.0) AS created_at,
-        to_timestamp(seen / 1000.0) AS ended_at, user_ms, dial_in_ms, recorded, peak_users
-    FROM json_to_recordset($4::json) AS x (tenant int, server int, meeting_id text, origin text,
-        began bigint, seen bigint, user_ms bigint, dial_in_ms bigint, recorded boolean,
-        peak_users int)
-), runs AS NOT MATERIALIZED (
-    SELECT ($5::int[])[r.pair] AS tenant, ($6::int[])[r.pair] AS server,
-        r.meeting_id COLLATE "C" AS meeting_id, coalesce(r.origin, '') COLLATE "C" AS origin,
-        r.created_at, r.ended_at, r.user_ms, r.dial_in_ms, r.recorded, r.peak_users
-    FROM appliance.meeting_runs r
-    WHERE r.created_at >= $7 AND r.created_at < $2
-        AND (r.ended_at > $1 OR r.created_at >= $1) AND r.breakout_of IS NULL
-        AND ($3::int IS NULL OR ($5::int[])[r.pair] = $3)
-    UNION ALL
-    SELECT * FROM live
-    WHERE created_at < $2 AND (ended_at > $1 OR created_at >= $1) AND ($3 IS NULL OR tenant = $3)
-)
-"""
-# Two tenants may have meetings of the same id.
-_COUNTS = """
-SELECT {keys}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
-FROM (SELECT {expressions}, count(*) AS n FROM runs WHERE created_at >= $1
-    GROUP BY {numbers}, tenant, meeting_id) each
-GROUP BY {keys}
-"""
-# Each period by itself, whose meetings fit into the caches of a processor. $8, $9: the first and
-# the last create.
-_COUNTS_IN_TIME = """
-SELECT found.* FROM generate_series(date_trunc('{period}', greatest($1, $8::timestamptz)),
-    least($2 - interval '1 millisecond', $9), interval '1 {period}') AS period,
-LATERAL (
-    SELECT {keys}, sum(n)::bigint AS meetings, count(*) AS distinct_meetings
-    FROM (SELECT {expressions}, count(*) AS n FROM runs
-        WHERE created_at >= greatest(period, $1) AND created_at < period + interval '1 {period}'
-        GROUP BY {numbers}, tenant, meeting_id) each
-    GROUP BY {keys}
-) found
-"""
-# The part of a run that is in the period; by hour, day or month its part in each of them: the first
-# and the last, and between these, seldom, whole ones.
-_WHOLE = "(SELECT *, greatest(created_at, $1) AS from_at, least(ended_at, $2) AS to_at FROM runs)"
-_PARTS = """(
-    SELECT runs.*, part.* FROM runs,
-    LATERAL (SELECT greatest(created_at, $1) AS from_at, least(ended_at, $2) AS to_at) whole,
-    LATERAL (SELECT {first} AS first, {last} AS last) periods,
-    LATERAL (
-        SELECT first AS period, from_at, least(to_at, first + interval '1 {period}') AS to_at
-        UNION ALL
-        SELECT at, at, at + interval '1 {period}' FROM generate_series(
-            first + interval '1 {period}', last - interval '1 {period}', interval '1 {period}') at
-        WHERE last > first + interval '1 {period}'
-        UNION ALL
-        SELECT last, last, to_at WHERE last > first AND to_at > last
-    ) part
-)"""
-_SHARES = """(SELECT *, CASE WHEN from_at = created_at AND to_at = ended_at THEN 1.0::float8
-    ELSE date_part('epoch', to_at - from_at) / date_part('epoch', ended_at - created_at)
-    END AS share FROM {parts} parts) shared"""
-_SUMS = """sum(user_ms * share) AS user_ms, sum(dial_in_ms * share) AS dial_in_ms,
-    1000 * sum(date_part('epoch', to_at) - date_part('epoch', from_at)) FILTER (WHERE recorded)
-        AS recorded_ms"""
-_TIMES = f"SELECT {{expressions}}, {_SUMS} FROM {_SHARES} GROUP BY {{numbers}}"
-_COUNTS_AND_TIMES = f"""
-SELECT {{keys}}, sum(meetings)::bigint AS meetings,
-    count(*) FILTER (WHERE meetings > 0) AS distinct_meetings, sum(user_ms) AS user_ms,
-    sum(dial_in_ms) AS dial_in_ms, sum(recorded_ms) AS recorded_ms{{peaks}}
-FROM (
-    SELECT {{expressions}}, count(*) FILTER (WHERE from_at = created_at) AS meetings, {_SUMS},
-        max(peak_users) AS peak_users
-    FROM {_SHARES} GROUP BY {{numbers}}, tenant, meeting_id
-) each
-GROUP BY {{keys}}
-"""
-# A meeting has one run at a time.
-_MEETING_PEAKS = ", max(peak_users) AS peak_users, 1 AS peak_meetings"
-# By origin peaks are at most so many: each run counts with its greatest number of users while it
-# lasts, by the minute.
-_CHANGES = """
-, changes AS (
-    SELECT {expressions}, CASE WHEN sign > 0 THEN date_bin('1 minute', from_at, '2000-01-01 00:00Z')
-        ELSE date_bin('1 minute', greatest(from_at, to_at - interval '1 millisecond'),
-            '2000-01-01 00:00Z') + interval '1 minute' END AS at,
-        sum(sign * peak_users)::int AS users, sum(sign)::int AS runs
-    FROM {whole} runs, unnest(ARRAY[1, -1]) sign
-    GROUP BY {numbers}, at
-)"""
-_RUNNING = """(
-    SELECT {keys}, at, sum(users) OVER each AS users, sum(runs) OVER each AS runs
-    FROM {changes} changes WINDOW each AS (PARTITION BY {keys} ORDER BY at)
-) running"""
-_PEAKS = f"""{_CHANGES}
-SELECT {{keys}}, max(users)::bigint AS peak_users, max(runs)::bigint AS peak_meetings
-FROM {_RUNNING} GROUP BY {{keys}}
-"""
-# What runs at the beginning of a period is known by a change of 0 there.
-_PEAKS_IN_TIME = f"""{_CHANGES}, begins AS (
-    SELECT at FROM (SELECT min(at) AS from_at, max(at) AS to_at FROM changes) bounds,
-        generate_series({{first}}, to_at, interval '1 {{period}}') AS at
-), in_time AS (
-    SELECT * FROM changes
-    UNION ALL SELECT {{keys}}, at, 0, 0 FROM (SELECT DISTINCT {{keys}} FROM changes) known, begins
-)
-SELECT {{keys}}, {{at}} AS {{period_key}}, max(users)::bigint AS peak_users,
-    max(runs)::bigint AS peak_meetings
-FROM {_RUNNING} WHERE runs > 0 GROUP BY {{keys}}, {{period_key}}
-"""
 _STORED = "SELECT id FROM appliance.meeting_runs WHERE id = ANY ($1::uuid[])"
 
 
@@ -147,8 +40,10 @@ async def select_runs(
     numbers = Numbers()
     for row in await connection.fetch(_PAIRS):
         numbers.add_pair(*row)
-    first_and_last = await connection.fetchrow(_FIRST_AND_LAST)
-    return RunSelection(question, numbers, runs, *(first_and_last or (None, None)))
+    selection = RunSelection(question, numbers, runs)
+    if selection.needs_spans:
+        selection.add_known_times(await connection.fetchrow(_FIRST_AND_LAST) or ())
+    return selection
 
 
 class Numbers:
@@ -185,68 +80,176 @@ class RunSelection:
     """The runs that a question is about."""
 
     def __init__(
-        self,
-        question: Question,
-        numbers: Numbers,
-        live: Sequence[Mapping[str, Any]],
-        first: datetime | None,
-        last: datetime | None,
+        self, question: Question, numbers: Numbers, live: Sequence[Mapping[str, Any]]
     ) -> None:
         self.question, self.numbers = question, numbers
-        tenant = None if question.tenant is None else numbers.of(question.tenant)
-        rows = [
+        self._by = dict(enumerate(question.by))
+        self._period = next((name for name in question.by if name in PERIODS), "")
+        self._begin, self._end = bounds(question)
+        self._tenant = None if question.tenant is None else numbers.of(question.tenant)
+        self._live = [
             {**run, "tenant": numbers.of(run["tenant"]), "server": numbers.of(run["server"])}
             for run in live
+            if run["began"] < question.to_ms
+            and max(run["seen"] - 1, run["began"]) >= question.from_ms
+            and question.tenant in (None, run["tenant"])
         ]
-        begin, end = bounds(question)
-        pairs = numbers.by_pair()
-        earliest = begin - _LONGEST_RUN
-        self._arguments = begin, end, tenant, dump_rows(rows), *pairs, earliest
-        known = [_time(run["began"]) for run in live]
-        known += [one for one in (first, last) if one is not None]
-        self._first_and_last = (min(known), max(known)) if known else bounds(question)[::-1]
+        self._known_times = [_time(run["began"]) for run in self._live]
+
+    @property
+    def needs_spans(self) -> bool:
+        """Whether runs are read in spans of time."""
+        by = self.question.by
+        return "meeting" not in by and ("origin" in by or self._period in ("hour", "day"))
+
+    def add_known_times(self, times: Iterable[datetime | None]) -> None:
+        """Note when the first and the last run of the database began, None if there are none."""
+        self._known_times += [one for one in times if one is not None]
 
     def statements(self) -> list[Statement]:
         """Return the statements that answer what these runs can tell."""
         by = self.question.by
-        in_time = any(name in PERIODS for name in by)
-        parts = _PARTS if in_time else _WHOLE
         if "meeting" in by:
-            return [self._statement(_COUNTS_AND_TIMES, parts, peaks=_MEETING_PEAKS)]
-        found = []
-        if in_time:
-            found.append(self._statement(_COUNTS_IN_TIME, "", *self._first_and_last))
-        elif "origin" not in by:
-            found.append(self._statement(_COUNTS, ""))
-        if "origin" in by and in_time:
-            peaks = self._statement(_PEAKS_IN_TIME, "", changes="in_time")
-            found += [self._statement(_TIMES, parts), peaks]
-        elif "origin" in by:
-            found.append(self._statement(_COUNTS_AND_TIMES, parts, peaks=""))
-            found.append(self._statement(_PEAKS, "", changes="changes"))
-        return found
+            peaks = sql.MEETING_PEAKS
+            return [self._at_once(sql.COUNTS_AND_TIMES, sql.EACH_COUNT_AND_TIME, peaks=peaks)]
+        if "origin" in by and not self._period:
+            return [self._at_once(sql.COUNTS_AND_TIMES, sql.EACH_COUNT_AND_TIME, peaks="")]
+        if self._period in ("hour", "day"):
+            counts = self._counts_in_spans()
+        else:
+            counts = self._at_once(sql.COUNTS, sql.EACH_COUNT)
+        if "origin" not in by:
+            return [counts]
+        return [counts, self._at_once(sql.TIMES, sql.EACH_TIME)]
 
-    def _statement(self, text: str, parts: str, *arguments: object, **more: str) -> Statement:
-        """Return a statement on the runs; `parts`: _WHOLE, _PARTS, or empty."""
-        by = self.question.by
-        period = next((name for name in by if name in PERIODS), "")
-        # Read once if it is needed for each period, else where several processes can read it.
-        runs = _RUNS.format(materialized="MATERIALIZED" if arguments else "NOT MATERIALIZED")
-        columns = {"origin": "origin", "meeting": "meeting_id"}
-        names = dict(enumerate(by))
-        if "changes" in more:  # of which the periods are made later
-            names = {number: name for number, name in names.items() if name != period}
-        ends = {"first": floor_time(period, "from_at"), "last": floor_time(period, "to_at")}
-        text = text.format(
-            **group_by(names, at="period", **columns),
-            **(ends | more),
-            period=period,
-            parts=parts.format(period=period, **ends),
-            whole=_WHOLE,
-            at=floor_time(period, "at"),
-            period_key=f"k{by.index(period)}" if period else "",
+    def _at_once(self, text: str, each: str, **more: str) -> Statement:
+        """Return a statement that reads all runs at once."""
+        arguments = self._arguments()
+        earliest = arguments.add(self._begin - LONGEST_RUN)
+        runs = [sql.STORED_RUNS.format(begin=earliest, end="$2::timestamptz")]
+        if self._live:
+            runs.append(sql.LIVE_RUNS.format(live=arguments.add(dump_rows(self._live), "json")))
+        period = self._period
+        first, last = sql.floor_time(period, "from_at"), sql.floor_time(period, sql.LAST)
+        parts = sql.PARTS if period else sql.WHOLE
+        at = "created_at" if text == sql.COUNTS else "period"
+        grouped = sql.group_by(self._by, at=at, **sql.SOURCES)
+        texts = []
+        for one in runs:
+            periods = {"period": period, "first": first, "last": last, "runs": one}
+            texts.append(each.format(**grouped, **periods, parts=parts.format(**periods)))
+        merged = sql.MERGED[text] if self._live else "{each}"
+        merged = merged.format(**grouped, each=" UNION ALL ".join(texts))
+        return text.format(**grouped, **more, period=period, each=merged), arguments.values
+
+    def _counts_in_spans(self) -> Statement:
+        arguments = self._arguments()
+        grouped = sql.group_by(self._by, at="created_at", **sql.SOURCES)
+        texts = []
+        for begin, end, live in self._spans(self._period, from_first=True):
+            runs = sql.ALL_RUNS if live else sql.STORED_RUNS
+            shown = {"live": arguments.add(dump_rows(live), "json")} if live else {}
+            runs = runs.format(begin=arguments.add(begin), end=arguments.add(end), **shown)
+            each = sql.EACH_COUNT.format(**grouped, runs=runs)
+            texts.append(sql.COUNTS.format(**grouped, each=each))
+        return " UNION ALL ".join(texts), arguments.values
+
+    def peaks(self, found: Iterable[Any]) -> Statement | None:
+        """Return the statement of the peaks by origin, None if these are not asked for.
+
+        `found` is what the other statements have found.
+        """
+        if "origin" not in self.question.by or "meeting" in self.question.by:
+            return None
+        arguments, period = self._arguments(), self._period
+        names = {number: name for number, name in self._by.items() if name != period}
+        grouped = sql.group_by(names, at="", **sql.SOURCES)
+        known = self._known_keys(names, found, grouped["keys"], arguments)
+        earliest = arguments.add(self._begin - LONGEST_RUN)
+        runs = [sql.STORED_RUNS.format(begin=earliest, end="$1::timestamptz")]
+        for begin, end, _ in self._spans("day", from_first=False):
+            shown = {"begin": arguments.add(begin), "end": arguments.add(end)}
+            runs.append(sql.STORED_RUNS.format(**shown))
+        if self._live:
+            runs.append(sql.LIVE_RUNS.format(live=arguments.add(dump_rows(self._live), "json")))
+        changes = [sql.CHANGES.format(**grouped, known=known, runs=one) for one in runs]
+        key = next((f"k{number}" for number, name in self._by.items() if name == period), "")
+        if period:
+            first = max(self._begin, min(self._known_times, default=self._end))
+            last = min(self._end, max(self._ends(), default=self._end))
+            edges = {"first": sql.floor_time(period, arguments.add(first))}
+            edges["last"] = arguments.add(last)
+            changes.append(sql.BEGINS.format(known=known, period=period, **edges))
+        text = sql.PEAKS.format(
+            keys=grouped["keys"],
+            known=known,
+            changes=" UNION ALL ".join(changes),
+            period=f"{sql.floor_time(period, 'at')} AS {key}, " if period else "",
+            period_key=f"{key}, " if period else "",
         )
-        return runs + text, (*self._arguments, *arguments)
+        return text, arguments.values
+
+    def _known_keys(
+        self,
+        names: Mapping[int, str],
+        found: Iterable[Any],
+        keys: str,
+        arguments: _Arguments,
+    ) -> str:
+        """Return a table of all keys without their period, which numbers them."""
+        known = sorted({tuple(one[f"k{number}"] for number in names) for one in found})
+        types = ["text" if name == "origin" else "int" for name in names.values()]
+        columns = list(zip(*known, strict=True)) or [()] * len(names)
+        arrays = [
+            arguments.add(list(column), f"{type}[]")
+            for column, type in zip(columns, types, strict=True)
+        ]
+        casts = [
+            f'k{number} COLLATE "C" AS k{number}' if name == "origin" else f"k{number}"
+            for number, name in names.items()
+        ]
+        return sql.KNOWN.format(casts=", ".join(casts), arrays=", ".join(arrays), keys=keys)
+
+    def _ends(self) -> list[datetime]:
+        """Return times after which no run goes on, as far as is known."""
+        latest = [at + LONGEST_RUN for at in self._known_times]
+        return latest + [_time(run["seen"]) for run in self._live]
+
+    def _arguments(self) -> _Arguments:
+        return _Arguments(self._begin, self._end, self._tenant, *self.numbers.by_pair())
+
+    def _spans(
+        self, unit: str, *, from_first: bool
+    ) -> list[tuple[datetime, datetime, list[Mapping[str, Any]]]]:
+        """Return spans of whole hours or days: their bounds, and the live runs that began in each.
+
+        The first begins with the period, or with the hour or day of the first run in it.
+        """
+        first = max(self._begin, min(self._known_times, default=self._end))
+        stop = min(self._end, max(self._known_times, default=self._end) + timedelta(seconds=1))
+        at = first.replace(minute=0, second=0, microsecond=0)
+        if unit == "day":
+            at = at.replace(hour=0)
+        begins = [at if from_first else self._begin]
+        while (at := at + timedelta(**{f"{unit}s": 1})) < stop:
+            begins.append(at)
+        begins = begins[:: -(-len(begins) // MOST_SPANS)]
+        live: list[list[Mapping[str, Any]]] = [[] for _ in begins]
+        for run in self._live:
+            live[max(0, bisect_right(begins, _time(run["began"])) - 1)].append(run)
+        return list(zip(begins, [*begins[1:], self._end], live, strict=True))
+
+
+class _Arguments:
+    """The arguments of a statement."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = values
+
+    def add(self, value: object, type: str = "timestamptz") -> str:
+        """Add one and return its place in the SQL."""
+        self.values = (*self.values, value)
+        return f"${len(self.values)}::{type}"
 
 
 def bounds(question: Question) -> tuple[datetime, datetime]:
@@ -256,28 +259,6 @@ def bounds(question: Question) -> tuple[datetime, datetime]:
 
 def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def floor_time(period: str, at: str) -> str:
-    """Return the SQL of the beginning of the period in which a time lies, in sessions of UTC."""
-    if period == "month":
-        return f"date_trunc('month', {at})"
-    return f"date_bin('1 {period}', {at}, '2000-01-01 00:00Z')"  # half the time
-
-
-def group_by(by: Mapping[int, str], *, at: str, **columns: str) -> dict[str, str]:
-    """Return the parts of a statement that group by these dimensions, numbered as in the key."""
-    expressions = []
-    for number, name in by.items():
-        source = columns.get(name, name)
-        if name in PERIODS:
-            source = at if at == "period" else floor_time(name, at)
-        expressions.append(f"{source} AS k{number}")
-    return {
-        "keys": ", ".join(f"k{number}" for number in by),
-        "expressions": ", ".join(expressions),
-        "numbers": ", ".join(str(number + 1) for number in range(len(by))),
-    }
 
 
 def _live_runs(live: Mapping[str, ServerUsage]) -> dict[uuid.UUID, dict[str, Any]]:

@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.call import Call
 from appliance.admin_calls.refusal import Refused
 from appliance.model import TenantId
+from appliance.usage import report
 from appliance.usage.admin_calls import USAGE_CALLS
 from appliance.usage.csv_text import COLUMNS
 from appliance.usage.model import MINUTE_MS
 from tests.doubles.bbb_process import BbbProcess
+from tests.doubles.console import open_console_of
 from tests.doubles.control import open_control
 from tests.doubles.usage import UsedPool, open_used_pool
 
@@ -76,7 +79,9 @@ async def test_usage_is_shown_for_each_dimension(used: UsedPool) -> None:
         assert {"server", "period"} < set(lines[0])
 
 
-async def test_usage_is_printed_as_table_and_csv(used: UsedPool) -> None:
+async def test_usage_is_printed_as_table_and_csv(
+    used: UsedPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await have_meetings(used)
     async with open_control(used.features) as control:
         table = (await control.ctl("usage", "--by", "meeting")).out.splitlines()
@@ -86,6 +91,8 @@ async def test_usage_is_printed_as_table_and_csv(used: UsedPool) -> None:
         future = await control.ctl("usage", "--from", "9000-01")
         both = await control.ctl("usage", "--by", "day,tenant,hour")
         nothing = await control.ctl("usage", "--to", "2020-01-01")
+        monkeypatch.setattr(report, "MAX_LINES", 1)
+        large = await control.ctl("usage", "--by", "meeting")
 
     assert table[0].split() == [
         *("MEETING", "MEETINGS", "ROOMS", "USER-MIN", "PEAK", "MTGS", "REC-MIN", "STORED"),
@@ -101,7 +108,25 @@ async def test_usage_is_printed_as_table_and_csv(used: UsedPool) -> None:
     assert "'week'" in wrong.err
     assert (future.code, future.err) == (1, "from is in the future\n")
     assert "takes one of hour, day, month at a time" in both.err
+    assert (large.code, large.err[:27]) == (1, "there are more than 1 lines")
     assert nothing.out == "Nothing was used in this time.\n"
+
+
+async def test_usage_over_http_as_csv_has_the_columns_that_were_asked_for(used: UsedPool) -> None:
+    await have_meetings(used)
+    async with open_control(used.features) as control:
+        transport = httpx.AsyncHTTPTransport(uds=str(control.path))
+        url = "http://appliance/scalelite/api/usage"
+        async with httpx.AsyncClient(transport=transport) as client:
+            for query, keys, number in (
+                ({"by": "meeting"}, ["meeting"], 2),
+                ({"by": "origin, hour", "to": "2020-01-01"}, ["origin", "period"], 0),
+                ({"to": "2020-01-01"}, ["tenant"], 0),
+            ):
+                answer = await client.get(url, params={**query, "format": "csv"})
+                assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+                rows = list(csv.reader(io.StringIO(answer.text)))
+                assert (rows[0], len(rows)) == ([*keys, *COLUMNS], 1 + number), query
 
 
 async def test_usage_of_a_running_meeting_is_shown_before_its_end(used: UsedPool) -> None:
@@ -125,21 +150,27 @@ async def test_tenant_sees_its_own_usage_only(
             bbbs[0].create_meeting(f"room~{tenant}", **{"meta_tenant-id": tenant})
             bbbs[0].set_users(f"room~{tenant}", participants=5)
         await used.pass_time(3)
-        await used.usage.table.name_tenants({"t-one": "school"})
+        await used.usage.table.name_tenants({"t-one": "school", "t-two": "academy"})
 
         own = Actor("token", Role.VIEWER, tenant_id=TenantId("t-one"))
         (line,) = await ask(used, own)
         assert (line.tenant, line.meetings) == ("school", 1)
         everyone = await ask(used, by="meeting")
-        assert {(one.tenant, one.meeting) for one in everyone} == {
-            ("school", "room"),
-            ("t-two", "room"),
-        }
+        # In the order of the names, not of the ids.
+        shown = [(one.tenant, one.meeting) for one in everyone]
+        assert shown == [("academy", "room"), ("school", "room")]
         (line,) = await ask(used, tenant="School")
         assert line.tenant == "school"
         for fields in ({"by": "server"}, {"tenant": "t-two"}):
             with pytest.raises(Refused):
                 await ask(used, own, **fields)
+        await used.usage.table.name_tenants({"t-three": "idle"})
+        async with open_console_of(used.features) as console:
+            client = await console.log_in("viewer")
+            for tenant, any_days in (("t-one", True), ("t-three", False)):
+                text = await client.get(f"/scalelite/tenants/{tenant}/usage.csv")
+                header, *days = csv.reader(io.StringIO(text))
+                assert (header, bool(days)) == (["period", *COLUMNS], any_days)
 
 
 async def ask(used: UsedPool, actor: Actor | None = None, **fields: Any) -> list[Any]:

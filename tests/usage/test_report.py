@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from appliance.postgres.transaction import open_transaction
+from appliance.usage import report
 from appliance.usage.model import (
     DAY_MS,
     HOUR_MS,
@@ -18,12 +20,13 @@ from appliance.usage.model import (
     ServerUsage,
     UsageRun,
 )
-from appliance.usage.report import Used, answer
+from appliance.usage.report import QuestionTooLarge, Used, answer
 from appliance.usage.table import UsageTable
 from tests.doubles.usage import open_database
 
 MONTH_MS = 1_761_955_200_000  # 2025-11-01T00:00Z
 FROM_MS, TO_MS = MONTH_MS - 2 * DAY_MS, MONTH_MS + 2 * DAY_MS
+_LOCK = "LOCK TABLE appliance.meeting_runs"
 PERIOD_MS = {"hour": HOUR_MS, "day": DAY_MS}
 
 
@@ -199,3 +202,32 @@ async def test_report_of_ages_is_answered_at_once(database_url: str) -> None:
         (one, *_) = make_runs(random.Random(1), 1)
         await UsageTable(database).add_runs([EndedRun("bbb-1", one.run, one.end_ms, "poll")])
         assert [line.meetings for line in (await answer(database, ages, {})).lines] == [1]
+
+
+async def test_question_with_too_many_lines_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = make_runs(random.Random(2), 40)
+    monkeypatch.setattr(report, "MAX_LINES", 10)
+    async with open_database(database_url) as database:
+        await UsageTable(database).add_runs(
+            [EndedRun(one.server, one.run, one.end_ms, "poll") for one in runs]
+        )
+        assert len((await answer(database, Question(FROM_MS, TO_MS, ("server",)), {})).lines) == 3
+        for by in (("meeting",), ("origin", "hour"), ("meeting", "tenant", "hour")):
+            with pytest.raises(QuestionTooLarge, match="more than 10 lines: ask for a shorter"):
+                await answer(database, Question(FROM_MS, TO_MS, by), {})
+
+
+async def test_question_that_takes_too_long_is_not_a_database_that_is_down(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "DEADLINE_S", 0.3)
+    too_long = Question(FROM_MS, TO_MS)
+    async with open_database(database_url) as database:
+        async with open_transaction(database, hold_s=20) as other:
+            await other.run(lambda connection: connection.execute(_LOCK))
+            with pytest.raises(QuestionTooLarge, match=r"not answered within 0\.3 s: ask"):
+                await answer(database, too_long, {})
+        assert database.ready
+        assert (await answer(database, too_long, {})).lines == []

@@ -109,11 +109,12 @@ def _by_day(console: Console, lines: Any) -> list[Any]:
 
 async def show_csv(console: Console, visit: Visit) -> Response:
     """Send the usage of this month by day as CSV."""
-    answer = await console.call(visit, "usage", by="day", tenant=visit.view.param("id"))
+    fields = {"by": "day", "tenant": visit.view.param("id")}
+    answer = await console.call(visit, "usage", **fields)
     declaration = console.calls.find("usage")
     assert declaration is not None
     assert declaration.csv is not None
-    response = Response(declaration.csv(answer), content_type="text/csv; charset=utf-8")
+    response = Response(declaration.csv(answer, fields), content_type="text/csv; charset=utf-8")
     response.headers["content-disposition"] = 'attachment; filename="usage.csv"'
     return response
 
