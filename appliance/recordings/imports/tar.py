@@ -22,7 +22,6 @@ from typing import Any
 
 from appliance.recordings.imports.model import BrokenTar, DiskFull, HostileTar, Stopped
 from appliance.recordings.imports.tar_stream import TarStream, open_tar_stream
-from appliance.recordings.objects.keys import PART_BYTES
 from appliance.system.file_system import has_room, start_write_out, write_out
 
 _CHUNK_BYTES = 1 << 20
@@ -71,9 +70,9 @@ def extract_tar(
     source: a path, or the descriptor of an open file.
     `stop` is asked for every member and every megabyte, `progress` gets the number of bytes written
     since the last call. `inside`: the files are read soon and then removed, so that they stay in
-    memory, and large members of an archive that is not compressed are not unpacked: their offsets
-    are added by their paths, and in their places are files of their sizes without contents. After
-    an error, what was unpacked before stays in the directory.
+    memory, and members of an archive that is not compressed are not unpacked, but for those that an
+    import reads: their offsets are added by their paths, and in their places are files of their
+    sizes without contents. After an error, what was unpacked before stays in the directory.
     Raises HostileTar, BrokenTar, DiskFull, Stopped, OSError.
     """
     try:
@@ -245,7 +244,7 @@ class _Extraction:
             self._inside is not None
             and self._stream.can_skip
             and member.isreg()
-            and member.size > PART_BYTES
+            and member.size > 0
             and not member.name.lower().endswith(_READ_HERE)
         )
 

@@ -131,16 +131,16 @@ def test_files_that_are_read_soon_stay_in_memory(tmp_path: Path) -> None:
             assert os.preadv(unpacked.fileno(), [block], offset, os.RWF_NOWAIT) == len(block)
 
 
-def test_large_members_are_left_inside_an_archive_that_is_not_compressed(tmp_path: Path) -> None:
-    size, top = PART_BYTES + 1, "presentation/r1"
-    members = {f"{top}/{name}": name.encode() * size for name in ("a", "b", "c")}
+def test_members_are_left_inside_an_archive_that_is_not_compressed(tmp_path: Path) -> None:
+    size, top = 20_000, "presentation/r1"
+    data = {name: name.encode() * size for name in ("a", "b", "c", "small")}
     tar = tar_of(
         tmp_path / "a.tar",
-        *(file(name, data) for name, data in members.items()),
+        *(file(f"{top}/{name}", content) for name, content in data.items()),
         file(f"{top}/metadata.xml", bytes(size)),
-        file(f"{top}/small", bytes(PART_BYTES)),
+        file(f"{top}/empty", b""),
         link(f"{top}/other", f"{top}/c", tarfile.LNKTYPE),
-        file(f"{top}/a", b"replaced by a small one"),
+        file(f"{top}/a", b"replaced by a smaller one"),
         link(f"{top}/b", f"{top}/small", tarfile.LNKTYPE),
     )
     out, inside = tmp_path / "out", dict[str, int]()
@@ -149,14 +149,15 @@ def test_large_members_are_left_inside_an_archive_that_is_not_compressed(tmp_pat
     extract_tar(tar, out, TarLimits(100, 200 << 20), inside=inside)
 
     content = tar.read_bytes()
-    assert sorted(inside) == [f"{top}/c", f"{top}/other"]
-    for name, offset in inside.items():
-        assert content[offset : offset + size] == members[f"{top}/c"]
-        assert ((out / name).stat().st_size, (out / name).stat().st_blocks) == (size, 0)
-    folder = out / top
-    assert (folder / "a").read_bytes() == b"replaced by a small one"
-    assert (folder / "b").stat().st_size == PART_BYTES
-    assert (folder / "metadata.xml").stat().st_blocks > 0
+    small, replaced = data["small"], b"replaced by a smaller one"
+    expected = {"a": replaced, "b": small, "c": data["c"], "other": data["c"], "small": small}
+    assert sorted(inside) == [f"{top}/{name}" for name in expected]
+    for name, wanted in expected.items():
+        offset, left = inside[f"{top}/{name}"], out / top / name
+        assert content[offset : offset + len(wanted)] == wanted
+        assert (left.stat().st_size, left.stat().st_blocks) == (len(wanted), 0)
+    assert (out / top / "metadata.xml").read_bytes() == bytes(size)
+    assert (out / top / "empty").read_bytes() == b""
 
 
 @pytest.mark.parametrize("kept", [1000, PART_BYTES + 1000])
