@@ -3,8 +3,8 @@
     python -m benchmarks.bare_answer
 
 is a server that answers each request with the same few bytes; it prints its port, and ends with its
-stdin. What an answer takes depends on the machine and on its day, as do the calls that are compared
-with it.
+stdin. The CPU time of an answer depends on the machine and on its day, as do the calls that are
+compared with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEADERS = [("Content-Type", "text/xml"), ("Content-Length", str(len(BODY)))]
 
 
 def measure_bare_answer(generator: Generator, seconds: float = 2.0) -> float:
-    """Return the CPU time of a bare answer in ms."""
+    """Return the CPU time of a bare answer in ms. Raises PoolError: it cannot be measured."""
     with _run_server() as (pid, port):
         report = generator.do(
             Job(
@@ -47,7 +47,9 @@ def measure_bare_answer(generator: Generator, seconds: float = 2.0) -> float:
                 pids={"bare": pid},
             )
         )
-    return report.cpu_s["bare"] * 1000 / max(report.requests, 1)
+    if report.errors or not report.requests:
+        raise PoolError(f"bare answers: {report.errors} errors {report.samples}")
+    return report.cpu_s["bare"] * 1000 / report.requests
 
 
 @contextlib.contextmanager
