@@ -6,6 +6,7 @@ Pure. What each error leads to is described in docs/recordings.md.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +54,11 @@ class SpooledTar:
     size: int
     mtime_ns: int
     inode: int
+
+    @classmethod
+    def of(cls, name: str, status: os.stat_result) -> SpooledTar:
+        """Return the version of a file with this status."""
+        return cls(name, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass(frozen=True, slots=True)

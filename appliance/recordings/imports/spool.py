@@ -28,7 +28,7 @@ from appliance.recordings.imports.model import (
     is_tar_name,
 )
 from appliance.recordings.imports.tar import TarLimits, extract_tar
-from appliance.recordings.objects.tar_slices import SUFFIX, forget_slices, version_of, write_slices
+from appliance.recordings.objects.tar_slices import SUFFIX, forget_slices, write_slices
 from appliance.recordings.recording import is_record_id
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import RecordingSettings
@@ -215,10 +215,10 @@ def unpack_for_bucket(source: Path, target: Path, limits: TarLimits, *, transfer
         shutil.rmtree(target)
         target.mkdir(mode=_WORK_MODE)
     inside = dict[str, int]()
-    with source.open("rb", buffering=0) as tar:
-        version = version_of(tar.fileno())
-        extract_tar(tar.fileno(), target, limits, stop=transfer.stop.is_set, inside=inside)
-    write_slices(target, source, version, inside)
+    with source.open("rb", buffering=0) as file:
+        tar = SpooledTar.of(str(source), os.fstat(file.fileno()))
+        extract_tar(file.fileno(), target, limits, stop=transfer.stop.is_set, inside=inside)
+    write_slices(target, tar, inside)
 
 
 class Upload:
@@ -278,7 +278,7 @@ def look_at(path: Path) -> SpooledTar | None:
         return None
     if not path.is_file() or path.is_symlink():
         return None
-    return SpooledTar(path.name, status.st_size, status.st_mtime_ns, status.st_ino)
+    return SpooledTar.of(path.name, status)
 
 
 def _metadata_of(folder: Path) -> bytes | None:

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.recordings.imports.model import SpooledTar, UnpackedFormat, is_tar_name
@@ -66,7 +67,7 @@ class SpoolAdmin:
                 name = real.name
             elif str(real.parent) == os.path.realpath(spool / FAILED):
                 name = f"{FAILED}/{real.name}"
-        return SpooledTar(name, status.st_size, status.st_mtime_ns, status.st_ino)
+        return SpooledTar.of(name, status)
 
     def handed_file(self, path: str, descriptor: int) -> SpooledTar:
         """Return an open file, named by its path. Raises OSError: not a regular file."""
@@ -103,7 +104,7 @@ class FileSpool(Spool):
         if self._descriptor is not None:
             return _look_at_open(name, self._descriptor)
         found = look_at(Path(name))
-        return None if found is None else SpooledTar(name, found.size, found.mtime_ns, found.inode)
+        return None if found is None else replace(found, name=name)
 
     def unpack(self, tar: SpooledTar, work: str, stop: Callable[[], bool]) -> list[UnpackedFormat]:
         """Unpack a file and return its formats. Raises as `extract_tar`."""
@@ -123,7 +124,7 @@ def _look_at_open(name: str, descriptor: int) -> SpooledTar:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
-    return SpooledTar(name, status.st_size, status.st_mtime_ns, status.st_ino)
+    return SpooledTar.of(name, status)
 
 
 def _read_reason(path: Path) -> str | None:

@@ -210,7 +210,7 @@ class _Extraction:
         self._limits = limits
         self._stop = stop
         self._progress = progress
-        self._inside = inside
+        self._read_soon, self._inside = inside is not None, {} if inside is None else inside
         self._members = 0
         self._bytes = 0
         self._unchecked_bytes = _CHECK_DISK_EVERY_BYTES
@@ -227,8 +227,9 @@ class _Extraction:
             self._check_stop()
             parts = check_member(member, self._target)
             size = member.size if member.isreg() else 0
-            self._account(size, written=0 if self._stays_inside(member) else size)
-            self._unpack(member, parts)
+            inside = self._stays_inside(member)
+            self._account(size, written=0 if inside else size)
+            self._unpack(member, parts, inside)
         self._stream.finish(self._check_stop)
         for name in self._links:
             self._check_stop()
@@ -241,7 +242,7 @@ class _Extraction:
 
     def _stays_inside(self, member: tarfile.TarInfo) -> bool:
         return (
-            self._inside is not None
+            self._read_soon
             and self._stream.can_skip
             and member.isreg()
             and member.size > 0
@@ -266,7 +267,8 @@ class _Extraction:
             if not has_room(Path(self._target), written):
                 raise DiskFull("the archive would fill the disk")
 
-    def _unpack(self, member: tarfile.TarInfo, parts: Parts) -> None:
+    def _unpack(self, member: tarfile.TarInfo, parts: Parts, inside: bool) -> None:
+        """Unpack a member, or leave its contents inside the archive."""
         name = "/".join(parts)
         if member.isdir():
             self._make_parent(parts)
@@ -275,11 +277,10 @@ class _Extraction:
             return
         # A later member replaces an earlier one of the same name (tar --append).
         self._links.pop(name, None)
-        if self._inside is not None:
-            self._inside.pop(name, None)
+        self._inside.pop(name, None)
         if member.isreg():
             self._make_parent(parts)
-            if self._inside is not None and self._stays_inside(member):
+            if inside:
                 self._inside[name] = self._stream.skip(member.size)
                 with open(_create(self._path(name)), "wb") as file:
                     file.truncate(member.size)
@@ -308,9 +309,8 @@ class _Extraction:
         self._parent = parent
 
     def _write(self, path: str, left: int) -> None:
-        read_soon = self._inside is not None
-        transient = read_soon and left <= _SMALL_BYTES
-        write = start_write_out if read_soon else write_out
+        transient = self._read_soon and left <= _SMALL_BYTES
+        write = start_write_out if self._read_soon else write_out
         with open(_create(path), "wb", buffering=0) as file:
             while left:
                 self._check_stop()
@@ -332,7 +332,7 @@ class _Extraction:
                 break
         else:
             raise HostileTar("a loop of links")
-        if self._inside is not None and target in self._inside:
+        if target in self._inside:
             self._inside[name] = self._inside[target]
         real, path = self._path(target), self._path(name)
         if not os.path.isfile(real):

@@ -13,36 +13,34 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import cast
+
+from appliance.recordings.imports.model import SpooledTar
 
 SUFFIX = ".in-tar"
-
-Version = tuple[int, int, int]
-"""Inode, size and time of modification (ns) of a tar."""
 
 
 @dataclass(frozen=True, slots=True)
 class TarSlice:
     """The contents of a file in a tar."""
 
-    tar: Path
-    version: Version
+    tar: SpooledTar
+    """Named by its path."""
     offset: int
     size: int
 
     def open(self) -> io.RawIOBase:
         """Open the contents. Raises OSError: the tar cannot be read, or was changed or replaced."""
-        file = self.tar.open("rb", buffering=0)
-        if version_of(file.fileno()) != self.version:
+        file = io.FileIO(self.tar.name)
+        if SpooledTar.of(self.tar.name, os.fstat(file.fileno())) != self.tar:
             file.close()
-            raise OSError(errno.ESTALE, "the tar was changed during its import", str(self.tar))
+            raise OSError(errno.ESTALE, "the tar was changed during its import", self.tar.name)
         return _SliceReader(file, self.offset, self.size)
 
 
 Content = Path | TarSlice
-"""What is uploaded as an object."""
+"""The source of the bytes of an object."""
 
 
 def open_content(content: Content) -> io.RawIOBase:
@@ -55,15 +53,9 @@ def content_size(content: Content) -> int:
     return content.size if isinstance(content, TarSlice) else content.stat().st_size
 
 
-def version_of(descriptor: int) -> Version:
-    """Return what tells a tar from one that is written or put in its place later."""
-    found = os.fstat(descriptor)
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def write_slices(work: Path, tar: Path, version: Version, offsets: Mapping[str, int]) -> None:
+def write_slices(work: Path, tar: SpooledTar, offsets: Mapping[str, int]) -> None:
     """Note where the contents of the files of a work directory are, by their paths below it."""
-    document = {"tar": str(tar), "version": version, "offsets": offsets}
+    document = {"tar": astuple(tar), "offsets": offsets}
     _notes(work).write_text(json.dumps(document, ensure_ascii=True))
 
 
@@ -74,12 +66,11 @@ def read_slices(directory: Path) -> dict[Path, TarSlice]:
         document = json.loads(_notes(work).read_text())
     except FileNotFoundError:
         return {}
-    tar, version = Path(document["tar"]), cast("Version", tuple(document["version"]))
-    slices = {}
+    tar, slices = SpooledTar(*document["tar"]), {}
     for name, offset in document["offsets"].items():
         path = work / name
         if path.is_relative_to(directory):
-            slices[path] = TarSlice(tar, version, offset, path.stat().st_size)
+            slices[path] = TarSlice(tar, offset, path.stat().st_size)
     return slices
 
 

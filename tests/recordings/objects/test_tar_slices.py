@@ -1,4 +1,4 @@
-"""Large files of an import are uploaded from inside its tar, and from no other tar."""
+"""Files of an import are uploaded from inside its tar, and from no other tar."""
 
 from __future__ import annotations
 
