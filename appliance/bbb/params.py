@@ -18,6 +18,7 @@ GUARDED_NAMES = frozenset({"meetingID", "recordID", "password", "role", "checksu
 """Parameters that may occur only once, since readers could disagree about which one to use."""
 
 META = "meta_"
+"""Prefix of parameters that are metadata."""
 
 MAX_PARAMETERS = 1000
 """Limit of one request, as PHP's (max_input_vars). Nothing beyond is parsed: 1 MiB of `a&` takes
@@ -114,8 +115,7 @@ def merge_params(
     """
     default_of = {name: value for layer in defaults for name, value in layer}
     override_of = {name: value for layer in overrides for name, value in layer}
-    if default_of or override_of or excluded:
-        front_end = spell_metadata(front_end, (*default_of, *override_of, *excluded))
+    front_end = spell_metadata(front_end, (*default_of, *override_of, *excluded))
     merged: list[tuple[str, str]] = []
     done: set[str] = set()
     for name, value in front_end:

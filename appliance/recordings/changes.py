@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.bbb.params import Params, get
+from appliance.bbb.params import META, Params, get
 from appliance.bbb.xml_text import drop_forbidden, is_xml_name
 from appliance.tenants.params import TENANT_PREFIX
-
-_META = "meta_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,9 @@ def read_changes(params: Params) -> RecordingChanges | None:
     """Return the changes of an updateRecordings call; None: rejected."""
     metadata: dict[str, str] = {}
     for name, value in params:
-        if not name.startswith(_META):
+        if not name.startswith(META):
             continue
-        key = name.removeprefix(_META).lower()
+        key = name.removeprefix(META).lower()
         if is_changeable(key):
             metadata[key] = drop_forbidden(value)
     asked = get(params, "protect")

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.bbb.params import Params, get
+from appliance.bbb.params import META, Params, get
 from appliance.recordings.recording import RecordingStates
 from appliance.tenants.scoped_id import scoped_id
 
-META = "meta_"
 _MAX_PAGE = 2**53
 """Maximum of offset and limit; PostgreSQL rejects numbers above 63 bits."""
 _MAX_DIGITS = 16

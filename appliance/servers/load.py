@@ -1,4 +1,4 @@
-"""What a poll of a server counts, from its getMeetings answer, and how observe_server.lua is told.
+"""The counts of a poll, from the getMeetings answer of a server, as observe_server.lua takes them.
 
 The load is computed by that script (`load_of` in redis/lib.lua), which also knows what the meetings
 are expected to reach.
@@ -112,14 +112,15 @@ def _others_argument(seen: Observation, rules: PlacementRules) -> list[dict[str,
     """Return the meetings that only count: those with the same counts once, and how many there are.
 
     A young one stands for itself, since a meeting may be expected to grow. Of thousands of old ones
-    there are a few kinds, and Redis stops for all that it is told of.
+    there are a few kinds, and all other calls to Redis wait for the script.
     """
-    young = [one for one in seen.others if seen.now_ms - one.create_time_ms < rules.join_buffer_ms]
-    old = Counter(
-        (one.participants, one.moderators, one.videos, one.voice)
-        for one in seen.others
-        if seen.now_ms - one.create_time_ms >= rules.join_buffer_ms
-    )
+    young: list[dict[str, Any]] = []
+    old: Counter[tuple[int, ...]] = Counter()
+    for one in seen.others:
+        if seen.now_ms - one.create_time_ms < rules.join_buffer_ms:
+            young.append(_counts_argument(one, rules))
+        else:
+            old[one.participants, one.moderators, one.videos, one.voice] += 1
     kinds = [
         {
             **dict(zip(("participants", "moderators", "videos", "voice"), kind, strict=True)),
@@ -128,7 +129,7 @@ def _others_argument(seen: Observation, rules: PlacementRules) -> list[dict[str,
         }
         for kind, times in old.items()
     ]
-    return kinds + [_counts_argument(one, rules) for one in young]
+    return kinds + young
 
 
 def _counts_argument(meeting: ListedMeeting, rules: PlacementRules) -> dict[str, Any]:

@@ -6,12 +6,11 @@ create do not appear in join URLs. Pure. Source: docs/tenants.md.
 
 from __future__ import annotations
 
-from appliance.bbb.params import Params, replace_param
+from appliance.bbb.params import META, Params, replace_param
 from appliance.model import Tenant
 from appliance.tenants.retention import PARAM as RETENTION_PARAM
 from appliance.tenants.view import LRS_KEY
 
-META = "meta_"
 TENANT_KEY = "tenant-id"
 """Metadata key with the tenant's id of a meeting or recording; `create` sets it."""
 TENANT_PREFIX = "tenant-"

@@ -109,11 +109,9 @@ class RunSelection:
     def statements(self) -> list[Statement]:
         """Return the statements that answer what these runs can tell."""
         by = self.question.by
-        if "meeting" in by:
-            peaks = sql.MEETING_PEAKS
+        if "meeting" in by or ("origin" in by and not self._period):
+            peaks = sql.MEETING_PEAKS if "meeting" in by else ""
             return [self._at_once(sql.COUNTS_AND_TIMES, sql.EACH_COUNT_AND_TIME, peaks=peaks)]
-        if "origin" in by and not self._period:
-            return [self._at_once(sql.COUNTS_AND_TIMES, sql.EACH_COUNT_AND_TIME, peaks="")]
         if self._period in ("hour", "day"):
             counts = self._counts_in_spans()
         else:
@@ -125,10 +123,7 @@ class RunSelection:
     def _at_once(self, text: str, each: str, **more: str) -> Statement:
         """Return a statement that reads all runs at once."""
         arguments = self._arguments()
-        earliest = arguments.add(self._begin - LONGEST_RUN)
-        runs = [sql.STORED_RUNS.format(begin=earliest, end="$2::timestamptz")]
-        if self._live:
-            runs.append(sql.LIVE_RUNS.format(live=arguments.add(dump_rows(self._live), "json")))
+        runs = [self._runs_before(arguments, "$2::timestamptz"), *self._live_runs(arguments)]
         period = self._period
         first, last = sql.floor_time(period, "from_at"), sql.floor_time(period, sql.LAST)
         parts = sql.PARTS if period else sql.WHOLE
@@ -165,13 +160,11 @@ class RunSelection:
         names = {number: name for number, name in self._by.items() if name != period}
         grouped = sql.group_by(names, at="", **sql.SOURCES)
         known = self._known_keys(names, found, grouped["keys"], arguments)
-        earliest = arguments.add(self._begin - LONGEST_RUN)
-        runs = [sql.STORED_RUNS.format(begin=earliest, end="$1::timestamptz")]
+        runs = [self._runs_before(arguments, "$1::timestamptz")]
         for begin, end, _ in self._spans("day", from_first=False):
             shown = {"begin": arguments.add(begin), "end": arguments.add(end)}
             runs.append(sql.STORED_RUNS.format(**shown))
-        if self._live:
-            runs.append(sql.LIVE_RUNS.format(live=arguments.add(dump_rows(self._live), "json")))
+        runs += self._live_runs(arguments)
         changes = [sql.CHANGES.format(**grouped, known=known, runs=one) for one in runs]
         key = next((f"k{number}" for number, name in self._by.items() if name == period), "")
         if period:
@@ -209,6 +202,17 @@ class RunSelection:
             for number, name in names.items()
         ]
         return sql.KNOWN.format(casts=", ".join(casts), arrays=", ".join(arrays), keys=keys)
+
+    def _runs_before(self, arguments: _Arguments, end: str) -> str:
+        """Return the SQL of the runs in the database that began before `end`."""
+        begin = arguments.add(self._begin - LONGEST_RUN)
+        return sql.STORED_RUNS.format(begin=begin, end=end)
+
+    def _live_runs(self, arguments: _Arguments) -> list[str]:
+        """Return the SQL of the runs that are not in the database, if there are any."""
+        if not self._live:
+            return []
+        return [sql.LIVE_RUNS.format(live=arguments.add(dump_rows(self._live), "json"))]
 
     def _ends(self) -> list[datetime]:
         """Return times after which no run goes on, as far as is known."""

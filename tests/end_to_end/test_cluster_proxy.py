@@ -9,9 +9,10 @@ import contextlib
 import http.client
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import BaseRequestHandler, ThreadingUDPServer
+from socketserver import BaseRequestHandler, TCPServer, ThreadingUDPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -67,9 +68,9 @@ class Echo(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def echo_server() -> Iterator[int]:
-    """Serve Echo on a port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+def serving(opened: TCPServer) -> Iterator[int]:
+    """Serve in a thread; yield the port."""
+    with opened as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -79,8 +80,12 @@ def echo_server() -> Iterator[int]:
             thread.join()
 
 
-@contextlib.contextmanager
-def name_server() -> Iterator[int]:
+def echo_server() -> AbstractContextManager[int]:
+    """Serve Echo on a port."""
+    return serving(ThreadingHTTPServer(("127.0.0.1", 0), Echo))
+
+
+def name_server() -> AbstractContextManager[int]:
     """Serve DNS on a port: names under .test are this machine, others do not exist."""
 
     class Lookup(BaseRequestHandler):
@@ -94,14 +99,7 @@ def name_server() -> Iterator[int]:
             counts = b"\0\1\0" + bytes([answers]) + b"\0\0\0\0"
             sock.sendto(head + counts + question[12:end] + address, self.client_address)
 
-    with ThreadingUDPServer(("127.0.0.1", 0), Lookup) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(ThreadingUDPServer(("127.0.0.1", 0), Lookup))
 
 
 def fetch(port: int, target: str, **headers: str) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 -- Record a successful poll. The load of the listed meetings replaces the estimate; reservations of meetings
 -- that the poll could not see yet, and joins since it began, are added to it.
--- ARGV[1]: JSON, see observation_arguments in servers/store.py; further ones: what usage was added up, as
+-- ARGV[1]: JSON, see observation_arguments in servers/load.py; further ones: what usage was added up, as
 -- save_usage in lib.lua takes it. Reply: JSON, see parse_observation; `mark`: poll_mark in lib.lua, if the same list
 -- needs not be recorded again as long as that stays so.
 
