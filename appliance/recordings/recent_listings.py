@@ -57,7 +57,7 @@ class RecentListings:
     """Results of recent listings: the places of pages, and numbers of recordings.
 
     A page begins at the nearest place of the last minute, and is not counted off from the newest
-    recording. What is kept is forgotten when this process changes recordings.
+    recording. All of it is forgotten when this process changes recordings.
     """
 
     def __init__(self, now_s: Callable[[], float] = trio.current_time) -> None:

@@ -254,7 +254,7 @@ class MetricsSettings:
 
 @dataclass(frozen=True, slots=True)
 class UsageSettings:
-    """What is remembered of meetings, and for how long."""
+    """The records of meetings, and for how long they are kept."""
 
     meeting_names: bool = False
     retention_days: float = 400.0

@@ -255,6 +255,6 @@ _DIAL_IN = variables_of(globals(), after="ANALYTICS_RETENTION_DAYS")
 SECTIONS = (
     Section("BigBlueButton servers", "Calls, polling and load.", _POOL),
     Section("Meetings and API calls", "Limits and parameters of the calls of front-ends.", _CALLS),
-    Section("Usage", "What is remembered of meetings (docs/tenants.md).", _USAGE),
+    Section("Usage", "The records of meetings that are kept (docs/tenants.md).", _USAGE),
     Section("Dial-in", "Numbers, and the dialplan endpoint for FreeSWITCH.", _DIAL_IN),
 )

@@ -2,8 +2,8 @@
 
 Runs count in the period in which they began. User-minutes, recorded and dial-in minutes count when
 they passed: they are those of the samples, and by origin and meeting those of the runs, as far as
-they overlap the period. What is not in the database yet is added from Redis. Recordings are those
-that are stored now. Breakout rooms do not count. Source: docs/tenants.md.
+they overlap the period. Usage that is not in the database yet is added from Redis. Recordings are
+those that are stored now. Breakout rooms do not count. Source: docs/tenants.md.
 """
 
 from __future__ import annotations

@@ -337,7 +337,7 @@ async def see_limits(bearer: Bearer) -> None:
         for query in ({}, {"id": TENANT_ID}, {"id": "School"}):
             _, own = await bearer.ask(call, **query)
             assert own["id"] == TENANT_ID
-        for foreign in (OTHER_ID, "other", "nobody"):
+        for foreign in (OTHER_ID, "other", "unknown"):
             assert (await bearer.ask(call, id=foreign))[0] == 404
 
 

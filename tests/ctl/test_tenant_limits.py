@@ -76,7 +76,7 @@ async def test_a_tenant_is_addressed_by_name_and_wrong_limits_are_refused(
         assert done.err.startswith(reason)
     unchanged = (await control.ctl("tenants", "limits", "school", "--json")).json
     assert list(unchanged["limits"]) == ["max_users"]
-    assert (await control.ctl("tenants", "limits", "nobody")).code == 1
+    assert (await control.ctl("tenants", "limits", "unknown")).code == 1
 
     changed = await control.post("setTenantLimits", {"id": "School", "limits": {"max_users": 9}})
     assert changed["limits"]["max_users"]["limit"] == 9

@@ -1,6 +1,6 @@
 """The journal of imports in PostgreSQL (`appliance.imports`), and the claim on a tar.
 
-What is tried again is decided in importer.py. A claim is an advisory lock in a transaction that
+importer.py decides which tars are tried again. A claim is an advisory lock in a transaction that
 stays open during the import: PostgreSQL releases it as soon as the process ends, so there is no
 lease to expire. If the connection is lost, another appliance may run the same import concurrently;
 every step of an import can be repeated.

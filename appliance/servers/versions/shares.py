@@ -26,7 +26,7 @@ KINDS = {
     "joined": ("unseen", "meetings that were joined and had no user"),
     "ended": ("short", "meetings that ended within a minute"),
 }
-"""What is counted of a version → which of them are failures, and their description."""
+"""The counts of a version → those of them that are failures, and their description."""
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_~-]{0,63}", re.ASCII).fullmatch
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)\s*%?", re.ASCII).fullmatch

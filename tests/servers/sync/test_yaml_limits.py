@@ -39,7 +39,7 @@ def test_limits_are_read_by_tenant_and_empty_ones_are_removed() -> None:
         ("school: {limits: {max_users: many}}", "line 7: tenant school: max_users must be"),
         ("school: {limits: {max_users: [1]}}", "tenant school: max_users must be a number"),
         ("school: {limits: 5}", "tenant school: limits must map names to values"),
-        ("nobody: {limits: {max_users: 1}}", "tenant nobody: there is no such tenant"),
+        ("other: {limits: {max_users: 1}}", "tenant other: there is no such tenant"),
     ],
 )
 async def test_file_with_wrong_limits_changes_nothing(
