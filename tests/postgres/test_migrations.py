@@ -33,6 +33,7 @@ ALL = [
     "0012_recordings_owed",
     "0013_usage_report",
     "0014_recording_pages",
+    "0015_usage_vacuum",
 ]
 TABLES = ["recordings", "metadata", "playback_formats", "thumbnails", "callback_data"]
 VERSIONS = "SELECT version FROM public.schema_migrations ORDER BY 1"
