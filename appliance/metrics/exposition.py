@@ -115,7 +115,7 @@ class _MetricCollector(Collector):
         if self._seen.limits:
             yield _limits(self._seen.limits)
         if self._seen.tenants is not None:
-            yield from _tenants(self._seen.tenants, self._metrics.tenant_creates)
+            yield from _tenants(self._seen.tenants, self._seen.limits or {}, self._metrics)
 
 
 def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:
@@ -152,7 +152,6 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("imports", "Imports of recordings, by result.", metrics.imports),
         ("checksum_errors", "Calls with a wrong checksum, by reason.", metrics.checksum_errors),
         ("list_rounds", "Rounds of getMeetings, which calls share.", metrics.list_rounds),
-        ("tenant_refused", "Creates and joins beyond a limit.", metrics.tenant_refused),
         ("slow_redis_round_trips", "Round trips to Redis over 0.2 s.", metrics.slow_redis),
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
         ("s3_errors", "Errors of the object store, by its code.", metrics.s3_errors),
@@ -266,25 +265,36 @@ _PER_TENANT: tuple[tuple[str, str, Callable[[TenantNow], int]], ...] = (
 )
 
 
-def _tenants(tenants: Mapping[str, TenantNow], creates: Counter) -> Iterator[Metric]:
-    created = list(creates.values.items())
-    names = sorted({*tenants, *(labels[0] for labels, _ in created)})
+def _tenants(
+    tenants: Mapping[str, TenantNow], limits: Mapping[str, TenantLimits], metrics: Metrics
+) -> Iterator[Metric]:
+    # With 0 before the first event: a rate would not see the first otherwise.
+    created: dict[Labels, float] = {(name,): 0.0 for name in tenants}
+    created |= metrics.tenant_creates.values
+    refused: dict[Labels, float] = {
+        (name, limit): 0.0 for name, found in limits.items() for limit in found.limits
+    }
+    refused |= metrics.tenant_refused.values
+    names = sorted({*tenants, *(labels[0] for labels in (*created, *refused))})
     shown = set(names[:MAX_TENANTS])
 
-    def label(name: str) -> str:
-        return name if name in shown else OTHER_TENANTS
-
-    def add_up(values: Iterable[tuple[str, float]]) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for name, value in values:
-            sums[label(name)] = sums.get(label(name), 0.0) + value
-        return sums
+    def add_up(values: Iterable[tuple[Labels, float]]) -> Iterator[tuple[Labels, float]]:
+        sums: dict[Labels, float] = {}
+        for (name, *more), value in values:
+            labels = (name if name in shown else OTHER_TENANTS, *more)
+            sums[labels] = sums.get(labels, 0.0) + value
+        yield from sums.items()
 
     for name, text, read in _PER_TENANT:
-        sums = add_up((one, read(now)) for one, now in tenants.items())
-        yield _gauges(f"scalelite_tenant_{name}", text, "tenant", sums)
-    text = "Creates that succeeded."
-    counted = CounterMetricFamily("scalelite_tenant_creates", text, labels=["tenant"])
-    for tenant, value in add_up((labels[0], number) for labels, number in created).items():
-        counted.add_metric([tenant], value)
-    yield counted
+        gauge = GaugeMetricFamily(f"scalelite_tenant_{name}", text, labels=["tenant"])
+        for labels, value in add_up(((one,), read(now)) for one, now in tenants.items()):
+            gauge.add_metric(labels, value)
+        yield gauge
+    for name, text, counter, counts in (
+        ("creates", "Creates that succeeded.", metrics.tenant_creates, created),
+        ("refused", "Creates and joins beyond a limit.", metrics.tenant_refused, refused),
+    ):
+        family = CounterMetricFamily(f"scalelite_tenant_{name}", text, labels=list(counter.labels))
+        for labels, value in add_up(counts.items()):
+            family.add_metric(labels, value)
+        yield family

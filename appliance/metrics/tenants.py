@@ -58,7 +58,7 @@ class TenantReader:
                 found = await usage.table.recording_bytes()
                 self._sizes = {tenant or "": size for tenant, size in found.items()}
             self._sizes_until_s = trio.current_time() + SIZES_EVERY_S
-        names: dict[str, str] = {}
+        names = {"": ""}
         if usage.settings.api.multitenancy:
             names = await usage.tenants.store.read_names()
         return {

@@ -121,8 +121,21 @@ def test_tenants_beyond_the_first_are_added_up() -> None:
     assert read["scalelite_tenant_recordings_bytes", ("other",)] == 3000
     assert read["scalelite_tenant_creates_total", ("t001",)] == 1
     assert read["scalelite_tenant_creates_total", ("other",)] == 1
+
+
+def test_counters_of_tenants_begin_with_0() -> None:
+    limits = {"t1": TenantLimits({"max_users": 3.0}, {})}
+    metrics = Metrics()
+    metrics.tenant_refused.add("t2", "max_meetings")
+    seen = StoreSnapshot(None, tenants={"t1": TenantNow()}, limits=limits)
+
+    read = samples(render_metrics(metrics, seen, "")[1])
+
+    assert read["scalelite_tenant_creates_total", ("t1",)] == 0
+    assert read["scalelite_tenant_refused_total", ("max_users", "t1")] == 0
+    assert read["scalelite_tenant_refused_total", ("max_meetings", "t2")] == 1
     without = render_metrics(metrics, StoreSnapshot(None), "")[1]
-    assert b"scalelite_tenant_users" not in without
+    assert b"scalelite_tenant_" not in without
 
 
 def test_capacity_is_told() -> None:
