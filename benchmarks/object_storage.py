@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,27 +210,23 @@ def measure_memory(server: S3Server, root: Path, gigabytes: float) -> None:
         )
 
 
-def measure_calls(server: S3Server, root: Path, count: int, megabytes: int) -> None:
-    """Print the latency of API calls before and while files are uploaded."""
+def measure_calls(server: S3Server, root: Path, count: int, megabytes: int, rounds: int) -> None:
+    """Print the latency of API calls before and while files are uploaded, in turn."""
     folder = write_files(root, count, megabytes * 1_000_000)
     with open_appliance(root, server, server.make_bucket()) as appliance:
         small = root / "small.tar"
         write_large_tar(small, "small", 1_000_000)
         import_tar(appliance, small, "small")
-        tars = []
-        for number in range(3):
-            tars.append(root / f"r{number}.tar")
-            write_tar(tars[-1], tars[-1].stem, folder)
 
-        def begin() -> None:
-            for tar in tars:
-                deliver(appliance, tar)
-
-        found = measure_calls_beside(appliance, begin)
+        tars = [root / f"r{number}.tar" for number in range(rounds)]
+        for tar in tars:
+            write_tar(tar, tar.stem, folder)
+        begins = [partial(deliver, appliance, tar) for tar in tars]
+        found = measure_calls_beside(appliance, begins)
         print(
             f"API calls beside uploads of {count} files, {megabytes} MB each: p50 "
             f"{found.quiet_p50_ms:.2f} -> {found.busy_p50_ms:.2f} ms, p99 {found.quiet_p99_ms:.2f} "
-            f"-> {found.busy_p99_ms:.2f} ms ({found.busy_p99_ms / found.quiet_p99_ms:.2f}), "
+            f"-> {found.busy_p99_ms:.2f} ms (median of {rounds} turns {found.p99_ratio:.2f} x), "
             f"{found.errors} errors, CPU of the appliance {found.quiet_busy:.2f} -> "
             f"{found.busy_busy:.2f} cores",
             flush=True,
@@ -269,7 +266,8 @@ def main(arguments: Sequence[str]) -> int:
         if options.large_gb is not None:
             measure_memory(s3, root, options.large_gb)
         elif options.calls:
-            measure_calls(s3, root, *(cases[0] if options.case else (2000, 200)))
+            count, megabytes = cases[0] if options.case else (2000, 200)
+            measure_calls(s3, root, count, megabytes, options.rounds)
         else:
             for number, (count, megabytes) in enumerate(cases):
                 below = root / str(number)

@@ -47,6 +47,8 @@ class CallsBeside:
     busy_busy: float
     """CPU time of the appliance, in cores."""
     errors: int
+    p99_ratio: float
+    """During imports to before: the median of all turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,17 @@ def measure_import(
     """Measure the import of a recording while the mix of API calls runs."""
     tar = write_tar(directory, megabytes, files)
     target = Path(appliance.environ["RECORDING_SPOOL_DIR"]) / tar.name
-    calls = measure_calls_beside(appliance, lambda: tar.rename(target))
+    calls = measure_calls_beside(appliance, [lambda: tar.rename(target)])
     found = appliance.events("recording_imported", recordings=[RECORD_ID])
     return ImportResult(megabytes, found[0]["took_s"], calls)
 
 
-def measure_calls_beside(appliance: ApplianceProcess, begin: Callable[[], object]) -> CallsBeside:
-    """Measure the mix of API calls before and during imports, which `begin` puts in the spool."""
+def measure_calls_beside(
+    appliance: ApplianceProcess, begins: Sequence[Callable[[], object]]
+) -> CallsBeside:
+    """Measure the mix of API calls before and during imports, which each of `begins` puts in the
+    spool, in turn, since the machine's speed changes within a minute.
+    """
     with (
         bbb_servers(3) as servers,
         Generator(own_session=appliance.own_session) as generator,
@@ -127,14 +133,14 @@ def measure_calls_beside(appliance: ApplianceProcess, begin: Callable[[], object
         for server in servers:
             for meeting in server.meetings():
                 server.set_users(meeting, participants=2, moderators=1, listed=True)
-        quiet = [_measure_mix(appliance, generator, meetings, f"quiet{n}") for n in range(5)]
-        began_s = time.monotonic()
-        begin()
-        busy: list[Report] = []
-        while any(Path(appliance.environ["RECORDING_SPOOL_DIR"]).glob("*.tar")):
-            if time.monotonic() - began_s > IMPORT_LIMIT_S:
-                raise SystemExit(f"not imported after {IMPORT_LIMIT_S:g} s")
-            busy.append(_measure_mix(appliance, generator, meetings, f"busy{len(busy)}"))
+        turns = [
+            (
+                [_measure_mix(appliance, generator, meetings, f"quiet{n}-{m}") for m in range(4)],
+                _measure_import(appliance, generator, meetings, begin, f"busy{n}"),
+            )
+            for n, begin in enumerate(begins)
+        ]
+    quiet, busy = ([one for turn in turns for one in turn[side]] for side in (0, 1))
     return CallsBeside(
         statistics.median(map(_p50, quiet)),
         statistics.median(map(_p50, busy)),
@@ -143,7 +149,28 @@ def measure_calls_beside(appliance: ApplianceProcess, begin: Callable[[], object
         _busy(quiet),
         _busy(busy),
         sum(each.errors for each in busy + quiet),
+        statistics.median(
+            statistics.median(map(_p99, during)) / statistics.median(map(_p99, before))
+            for before, during in turns
+        ),
     )
+
+
+def _measure_import(
+    appliance: ApplianceProcess,
+    generator: Generator,
+    meetings: Sequence[str],
+    begin: Callable[[], object],
+    label: str,
+) -> list[Report]:
+    found: list[Report] = []
+    began_s = time.monotonic()
+    begin()
+    while any(Path(appliance.environ["RECORDING_SPOOL_DIR"]).glob("*.tar")):
+        if time.monotonic() - began_s > IMPORT_LIMIT_S:
+            raise SystemExit(f"not imported after {IMPORT_LIMIT_S:g} s")
+        found.append(_measure_mix(appliance, generator, meetings, f"{label}-{len(found)}"))
+    return found
 
 
 def _busy(reports: Sequence[Report]) -> float:

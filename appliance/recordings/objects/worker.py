@@ -13,14 +13,12 @@ kernel closes its socket, and the process ends at once.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import logging
 import os
 import queue
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -48,9 +46,6 @@ IDLE_S = 60.0
 _TRIES = 3
 _POLL_S = 0.1
 _REPORT_S = 0.2
-_NICENESS = 10
-_TURN_NS = 10_000_000
-"""The longest; a thread with shorter turns, which are usual, comes first when it wakes up."""
 _OOM_SCORE = 500
 """When memory runs out, the kernel kills this process before the appliance and its stores."""
 _COMMAND = (sys.executable, "-sP", "-m", "appliance.recordings.objects.worker")
@@ -317,17 +312,14 @@ class WorkerServer:
 
 
 def _give_way() -> None:
-    """Take little of a busy machine, in turns that any thread which wakes up interrupts.
+    """Take what nothing else wants of the processors; any thread that wakes up comes first.
 
-    Priorities count inside a session only, so that this is that of the appliance. Where the kernel
-    or the C library is older (Linux 6.12, glibc 2.41), or a filter of system calls forbids it,
-    others wait for the end of a turn. Source: sched(7), "The autogroup feature"; sched_setattr(2).
+    A nice value counts for each thread by itself, so that eight that upload in turn take as much as
+    one that serves calls. Both count inside a session only: this is that of the appliance. Source:
+    sched(7), "SCHED_IDLE" and "The autogroup feature".
     """
-    with suppress(OSError):
-        nice = os.nice(_NICENESS)
-        if (call := getattr(ctypes.CDLL(None), "sched_setattr", None)) is not None:
-            attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_OTHER, 0, nice, 0, _TURN_NS, 0, 0)
-            call(0, attributes, 0)
+    with suppress(OSError):  # a filter of system calls forbids it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def main() -> None:
