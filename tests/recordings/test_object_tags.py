@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.recordings.object_tags import expected_tag, tag_in_parts
+from appliance.recordings.object_tags import expected_tag
 from appliance.recordings.objects.bucket import Bucket
 from appliance.recordings.objects.keys import PART_BYTES
 from appliance.recordings.storage import Transfer
@@ -30,9 +30,3 @@ def test_tag_of_parts_of_another_size_is_not_known(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 1000)
 
     assert expected_tag(path, 1000, "0123-7") is None
-
-
-def test_nothing_is_read_any_more_when_it_is_stopped(tmp_path: Path) -> None:
-    assert tag_in_parts(tmp_path / "missing", 1000, 1, lambda: True).endswith("-1000")
-    with pytest.raises(FileNotFoundError):
-        tag_in_parts(tmp_path / "missing", 1000, 1)

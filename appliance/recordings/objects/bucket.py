@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.recordings.object_tags import expected_tag, md5, tag_in_parts
+from appliance.recordings.object_tags import PartDigests, expected_tag, md5
 from appliance.recordings.objects.bucket_client import (
     MISSING,
     SMALL_BYTES,
@@ -39,7 +39,7 @@ _MAX_COPY = 5 << 30
 """Larger objects are copied in parts."""
 _DELETED_AT_ONCE = 1000
 _POLL_S = 0.05
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Bucket:
         self._count = count
         self._lock = threading.Lock()
         self._clients: dict[bool, S3Client] = {}
+        self._digests = PartDigests()
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -159,8 +160,10 @@ class Bucket:
         with self._translated():
             client: Any = self._client()
             client.put_object(
-                Bucket=self.name, Key=key, Body=content, **object_headers(key), **self._storage()
-            )
+                Bucket=self.name, Key=key, Body=content,
+                ContentMD5=base64.b64encode(md5(content).digest()).decode(),
+                **object_headers(key), **self._storage(),
+            )  # fmt: skip
 
     def upload(self, files: Sequence[tuple[Content, str]], transfer: Transfer) -> None:
         """Upload files, several at once, and large ones in parts, and verify each. All or an error.
@@ -203,7 +206,7 @@ class Bucket:
             self._check_content(one)
 
     def _upload_parts(self, files: Sequence[_Upload], part_bytes: int, transfer: Transfer) -> None:
-        """Upload large files, several parts at once, and read them for their digests meanwhile."""
+        """Upload large files, several parts at once, and verify each by its entity tag."""
         import boto3.s3.transfer as transfers
 
         progress: Any = [transfers.ProgressCallbackInvoker(transfer.add)]
@@ -218,34 +221,29 @@ class Bucket:
             max_concurrency=CONCURRENCY,
             preferred_transfer_client="classic",
         )
-        ended = threading.Event()
-        # Leaving the block waits for the transfers, or after an error cancels them.
-        with (
-            ThreadPoolExecutor(1, thread_name_prefix="s3-md5") as pool,
-            self._translated(),
-            transfers.create_transfer_manager(self._client(), config, system) as manager,
-        ):
-            futures = [
-                manager.upload(
-                    one.key, self.name, one.key,
-                    extra_args={**object_headers(one.key), **self._storage()}, subscribers=progress,
-                )
-                for one in files
-            ]  # fmt: skip
-            tags = [
-                pool.submit(tag_in_parts, one.content, one.size, part_bytes, ended.is_set)
-                for one in files
-            ]
-            try:
+        try:
+            # Leaving the block waits for the transfers, or after an error cancels them.
+            with (
+                self._translated(),
+                transfers.create_transfer_manager(self._client(), config, system) as manager,
+            ):
+                futures = [
+                    manager.upload(
+                        one.key, self.name, one.key, subscribers=progress,
+                        extra_args={**object_headers(one.key), **self._storage()},
+                    )
+                    for one in files
+                ]  # fmt: skip
                 _wait_for(futures, transfer)
-            except BaseException:
-                ended.set()
-                raise
-        for one, tag in zip(files, tags, strict=True):
-            with self._translated():
-                stored = self._client().head_object(Bucket=self.name, Key=one.key)
-            if (stored["ContentLength"], stored["ETag"].strip('"')) != (one.size, tag.result()):
-                self._check_content(one)
+            for one in files:
+                tag = self._digests.tag(one.key)
+                with self._translated():
+                    stored = self._client().head_object(Bucket=self.name, Key=one.key)
+                if (stored["ContentLength"], stored["ETag"].strip('"')) != (one.size, tag):
+                    self._check_content(one)
+        finally:
+            for one in files:
+                self._digests.forget(one.key)
 
     def copy(self, pairs: Sequence[tuple[StoredObject, str]], transfer: Transfer) -> None:
         """Copy objects inside the bucket, several at once, with their headers."""
@@ -382,6 +380,8 @@ class Bucket:
             client = self._clients.get(playing)
             if client is None:
                 client = open_client(self.settings, playing=playing)
+                add: Any = self._digests.add
+                client.meta.events.register("before-parameter-build.s3.UploadPart", add)
                 self._clients[playing] = client
             return client
 
