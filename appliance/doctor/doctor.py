@@ -241,7 +241,7 @@ class _Examination:
                     "see the log (import_failed); RECORDING_IMPORT_CONCURRENCY can be raised",
                 )
             )
-        return findings or [ok("imports", f"none failed, waiting: {len(waiting)}")]
+        return findings or [ok("imports", f"none failed, {len(waiting)} wait")]
 
     async def player(self) -> list[Finding]:
         """Check the player of recordings: that it is there, and not older than the servers'."""
