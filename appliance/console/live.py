@@ -110,6 +110,8 @@ class Channel:
         count = len(self.waiting)
         for _ in range(count):
             self.waiting.unpark()
+            # The viewer writes before the pause begins, which may be over at once.
+            await trio.lowlevel.checkpoint()
             await trio.sleep(min(_APART_S, _SPREAD_S / count))
 
     def whole(self) -> bytes:
