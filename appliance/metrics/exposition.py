@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from appliance import __version__
 from appliance.callbacks.rules import CallbackState
 from appliance.fleet.capacity import Capacity
-from appliance.instruments import Counter, Labels, Metrics
+from appliance.instruments import Labels, Metrics
 from appliance.metrics.host import HostStatus
 from appliance.metrics.server_lines import render_servers
 from appliance.model import Server
@@ -156,7 +156,8 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         ("import_bytes", "Size of the tars imported.", metrics.import_bytes),
         ("s3_errors", "Errors of the object store, by its code.", metrics.s3_errors),
     ):
-        yield _counter(f"scalelite_{name}", text, counter)
+        values = list(counter.values.items())
+        yield _counter(f"scalelite_{name}", text, counter.labels, values)
     text = "Longest pause of the event loop in the last minute."
     pause = GaugeMetricFamily("scalelite_loop_pause_max_seconds", text)
     pause.add_metric([], metrics.loop_pause.read())
@@ -178,10 +179,12 @@ def _histogram(
     return family
 
 
-def _counter(name: str, text: str, counter: Counter) -> Metric:
-    family = CounterMetricFamily(name, text, labels=list(counter.labels))
-    for labels, value in list(counter.values.items()):
-        family.add_metric(list(labels), value)
+def _counter(
+    name: str, text: str, labels: Sequence[str], values: Iterable[tuple[Labels, float]]
+) -> Metric:
+    family = CounterMetricFamily(name, text, labels=list(labels))
+    for found, value in values:
+        family.add_metric(list(found), value)
     return family
 
 
@@ -286,15 +289,10 @@ def _tenants(
         yield from sums.items()
 
     for name, text, read in _PER_TENANT:
-        gauge = GaugeMetricFamily(f"scalelite_tenant_{name}", text, labels=["tenant"])
-        for labels, value in add_up(((one,), read(now)) for one, now in tenants.items()):
-            gauge.add_metric(labels, value)
-        yield gauge
+        sums = add_up(((one,), read(now)) for one, now in tenants.items())
+        yield _gauges(f"scalelite_tenant_{name}", text, "tenant", {one: n for (one,), n in sums})
     for name, text, counter, counts in (
         ("creates", "Creates that succeeded.", metrics.tenant_creates, created),
         ("refused", "Creates and joins beyond a limit.", metrics.tenant_refused, refused),
     ):
-        family = CounterMetricFamily(f"scalelite_tenant_{name}", text, labels=list(counter.labels))
-        for labels, value in add_up(counts.items()):
-            family.add_metric(labels, value)
-        yield family
+        yield _counter(f"scalelite_tenant_{name}", text, counter.labels, add_up(counts.items()))

@@ -34,6 +34,11 @@ def expected_tag(path: Path, size: int, tag: str) -> str | None:
         return _tag_of_parts(list(pool.map(lambda at: _digest_of(path, at, part_bytes), offsets)))
 
 
+def md5_header(digest: bytes) -> str:
+    """Return an MD5 digest as the header Content-MD5 has it."""
+    return base64.b64encode(digest).decode()
+
+
 class PartDigests:
     """The digests of the parts of objects that are being uploaded. Source: boto3, "Events"."""
 
@@ -46,7 +51,7 @@ class PartDigests:
         while chunk := body.read(_CHUNK_BYTES):
             digest.update(chunk)
         body.seek(0)
-        params["ContentMD5"] = base64.b64encode(digest.digest()).decode()
+        params["ContentMD5"] = md5_header(digest.digest())
         self._digests.setdefault(params["Key"], {})[params["PartNumber"]] = digest.digest()
 
     def tag(self, key: str) -> str:

@@ -6,7 +6,6 @@ Source: boto3 and s3transfer documentation.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.recordings.object_tags import PartDigests, expected_tag, md5
+from appliance.recordings.object_tags import PartDigests, expected_tag, md5, md5_header
 from appliance.recordings.objects.bucket_client import (
     MISSING,
     SMALL_BYTES,
@@ -161,7 +160,7 @@ class Bucket:
             client: Any = self._client()
             client.put_object(
                 Bucket=self.name, Key=key, Body=content,
-                ContentMD5=base64.b64encode(md5(content).digest()).decode(),
+                ContentMD5=md5_header(md5(content).digest()),
                 **object_headers(key), **self._storage(),
             )  # fmt: skip
 
@@ -199,7 +198,7 @@ class Bucket:
             with self._translated():
                 answer = client.put_object(
                     Bucket=self.name, Key=one.key, Body=body,
-                    ContentMD5=base64.b64encode(digest.digest()).decode(),
+                    ContentMD5=md5_header(digest.digest()),
                     **object_headers(one.key), **self._storage(),
                 )  # fmt: skip
         if str(answer.get("ETag", "")).strip('"') != digest.hexdigest():  # aws:kms
