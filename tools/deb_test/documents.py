@@ -18,15 +18,19 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.doubles.bbb_process import bbb_servers
 from tests.doubles.postgres_process import postgres_process
+from tests.doubles.recording_tars import recording_tar
 from tests.doubles.redis_processes import redis_process
-from tests.doubles.s3 import KEY, KEY_ID, serve_s3
+from tests.doubles.s3 import KEY, KEY_ID, S3Server, serve_s3
 from tests.doubles.scalelite_data import write_scalelite_data
 from tests.doubles.scalelite_files import DUMP, make_scalelite_files
 from tests.doubles.scalelite_place import ENVIRONMENT, SERVER_IDS
 from tools.deb_test.configuration import try_configurations
+from tools.deb_test.first_meeting import RECORDING as IMPORTED
+from tools.deb_test.first_meeting import SLIDE
 from tools.deb_test.packages import ROOT
 from tools.deb_test.scene import CONFIGURATION, UNIT, Scene
 from tools.deb_test.tree import PACKAGES
@@ -286,7 +290,24 @@ def follow_object_storage(scene: Scene, package: Path, configuration: str) -> No
         reader = Reader(scene, [*changes, *changes_of(scene, package)])
         assert reader.follow("docs/object-storage.md") > 4
         assert scene.machine.path(f"/var/bigbluebutton/published/presentation/{RECORDING}").is_dir()
+        import_into_bucket(scene, s3, bucket)
     reset(scene, configuration)
+
+
+def import_into_bucket(scene: Scene, s3: S3Server, bucket: str) -> None:
+    """Import a recording, and check that the process that uploads gives way to all others."""
+    machine = scene.machine
+    with TemporaryDirectory() as directory:
+        tar = recording_tar(Path(directory), IMPORTED, {"presentation": {"1.svg": SLIDE}})
+        machine.path(f"/root/{tar.name}").write_bytes(tar.read_bytes())
+    machine.run("mv", f"/root/{tar.name}", "/var/bigbluebutton/spool/")
+    scene.wait_recordings(RECORDING, IMPORTED)
+    assert f"published/presentation/{IMPORTED}/1.svg" in s3.keys(bucket)
+    # Written so that the shell that looks does not find itself.
+    found = machine.shell("chrt --all-tasks --pid $(pgrep --full 'objects[.]worker')")
+    policies = [line for line in found.splitlines() if "policy" in line]
+    assert policies, found
+    assert all("SCHED_IDLE" in line for line in policies), found
 
 
 def follow_migration(scene: Scene, package: Path) -> None:
