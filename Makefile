@@ -33,12 +33,13 @@ test-compat: dev ## run client libraries of PyPI and npm against the appliance (
 test-s3: dev ## run the tests of object storage against OpenStack Swift, and with Debian's boto3 (five minutes)
 	@tools/swift-packages
 	@.venv/bin/python tools/swift_s3.py .venv/bin/python -m pytest -n0 tests/recordings/test_storage.py \
-		tests/recordings/objects/test_bucket.py tests/recordings/objects/test_tar_slices.py \
+		tests/recordings/objects/test_bucket.py tests/recordings/objects/test_objects.py \
+		tests/recordings/objects/test_tar_slices.py \
 		tests/recordings/imports/test_importer_bucket_faults.py \
 		tests/recordings/playback/test_from_bucket.py tests/end_to_end/test_object_storage.py $(ARGS)
 	@tools/debian-boto3 .venv/bin/python -m pytest -n0 tests/recordings/test_storage.py tests/recordings/objects/test_bucket.py \
-		tests/recordings/objects/test_bucket_client.py tests/recordings/objects/test_tar_slices.py \
-		tests/recordings/test_object_tags.py $(ARGS) || [ $$? = 75 ]
+		tests/recordings/objects/test_bucket_client.py tests/recordings/objects/test_objects.py \
+		tests/recordings/objects/test_tar_slices.py tests/recordings/test_object_tags.py $(ARGS) || [ $$? = 75 ]
 
 lint: dev ## check style, types, layers and forbidden text
 	@.venv/bin/ruff check $(CODE)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
@@ -197,12 +197,13 @@ class RecordingObjects:
         state, _, source = staged.partition(":")
         if (state == "published") != published:
             self._move(record_id, format, published=published)
-        for track, webvtt in (*carried, *self._uploaded_tracks(record_id, format)):
+        present = {one.key for one in self._in_both_states(record_id, format)}
+        for track, webvtt in (*carried, *self._uploaded_tracks(record_id, format, present)):
             CaptionFiles().write_track(Path(source), track, webvtt)
         prefix = self.keys.directory(format, record_id, published=published)
         files = local_files(source, prefix)
         self._upload(prefix, [one for one in files if one.is_late], Transfer())
-        self._delete_others(record_id, format, {one.key for one in files})
+        self.bucket.delete(present - {one.key for one in files})
 
     @_in_worker
     def compare(
@@ -213,10 +214,7 @@ class RecordingObjects:
         Raises BrokenTar.
         """
         prefix = self.keys.directory(format, record_id, published=published)
-        present = [
-            *self._all(record_id, format, published),
-            *self._all(record_id, format, not published),
-        ]
+        present = list(self._in_both_states(record_id, format))
         names = _new_names(source, prefix, present)
         return NewObjects(record_id, format, published, names), present
 
@@ -314,12 +312,16 @@ class RecordingObjects:
         self.bucket.put(prefix + INDEX, render_index(tracks))
         return True
 
-    def _uploaded_tracks(self, record_id: str, format: str) -> Iterator[tuple[TextTrack, bytes]]:
-        """Yield the tracks that users added, wherever the format is, with their contents."""
+    def _uploaded_tracks(
+        self, record_id: str, format: str, present: Container[str]
+    ) -> Iterator[tuple[TextTrack, bytes]]:
+        """Yield the tracks that users added, with their contents. present: keys of the format."""
         for published in _STATES:
             prefix = self.keys.directory(format, record_id, published=published)
-            for track in filter(is_uploaded, self._tracks(prefix)):
-                webvtt = self.bucket.read(prefix + track.file_name)
+            index = self._index(prefix) if prefix + INDEX in present else []
+            for track in filter(is_uploaded, index):
+                key = prefix + track.file_name
+                webvtt = self.bucket.read(key) if key in present else None
                 if webvtt is not None:
                     yield track, webvtt
 
@@ -343,6 +345,10 @@ class RecordingObjects:
 
     def _all(self, record_id: str, format: str, published: bool) -> Iterator[StoredObject]:
         return self.bucket.list_objects(self.keys.directory(format, record_id, published=published))
+
+    def _in_both_states(self, record_id: str, format: str) -> Iterator[StoredObject]:
+        for published in _STATES:
+            yield from self._all(record_id, format, published)
 
     def _exists(self, format: str, record_id: str, published: bool) -> bool:
         return self.bucket.exists(self.keys.directory(format, record_id, published=published))
@@ -371,13 +377,6 @@ class RecordingObjects:
         if large := [one.key for one in files if one.size > PART_BYTES]:
             self.bucket.abort_uploads(prefix, large)
         self.bucket.upload([(one.content, one.key) for one in files], transfer)
-
-    def _delete_others(self, record_id: str, format: str, kept: set[str]) -> None:
-        """Delete the objects of a format that do not belong to its newest version."""
-        for state in _STATES:
-            present = self._all(record_id, format, state)
-            others = [one.key for one in present if one.key not in kept]
-            self.bucket.delete(others)
 
 
 def _new_names(source: str, prefix: str, present: Iterable[StoredObject]) -> tuple[str, ...]:
