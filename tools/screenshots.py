@@ -186,7 +186,7 @@ def take_console(base: str, token: str, browser: Browser) -> None:
     take("servers", "servers", width=1360, height=470)
     take("servers-dark", "servers", width=1360, height=470, dark=True)
     take("server", "servers/bbb2", width=1280, height=900)
-    take("meetings", "meetings", width=1280, height=620)
+    take("meetings", "meetings", width=1280, height=580)
     take("doctor", "doctor", width=1280, height=620)
     take("overview-de", "", width=1280, height=520, language="de")
 

@@ -44,6 +44,8 @@ from tests.doubles.console import OpenConsole, add_server, observe, open_console
 from tests.doubles.store_servers import private_redis  # noqa: E402
 
 _NAMES = ("Analysis II", "Physics 101", "Seminar on civil law", "Staff meeting", "Office hours")
+_WITH_MEETINGS = 5
+"""Servers that are enabled and have the meetings that are recorded."""
 
 
 async def fill_pool(opened: OpenConsole, count: int, *, broken: bool = False) -> None:
@@ -63,7 +65,7 @@ async def fill_pool(opened: OpenConsole, count: int, *, broken: bool = False) ->
         for number in range(1, count + 1):
             server_id, luck = f"bbb{number}", chance.random()
             state = ServerState.ENABLED
-            if count > 5 and luck < 0.1:
+            if number > _WITH_MEETINGS and luck < 0.1:
                 state = ServerState.CORDONED if luck < 0.05 else ServerState.DISABLED
             users = 0 if state is ServerState.DISABLED else int(abs(chance.gauss(80, 40)))
             tag = chance.choice(["", "", "", "lectures"])
@@ -100,7 +102,7 @@ async def fill_meetings(opened: OpenConsole, count: int) -> None:
     redis, chance = opened.features.redis.background, random.Random(3)
     now_ms = opened.features.now_ms()
     for number in range(count):
-        meeting_id, server_id = f"room-{number + 100}", f"bbb{number % 5 + 1}"
+        meeting_id, server_id = f"room-{number + 100}", f"bbb{number % _WITH_MEETINGS + 1}"
         name, users = chance.choice(_NAMES), chance.randint(3, 60)
         record = ("server_id", server_id, "moderator_pw", "x", "voice_bridge", 70000 + number)
         seen = ("name", name, "users", users, "moderators", 2, "videos", users // 5)
