@@ -85,7 +85,8 @@ def backup(console: Console, client: ControlClient, args: Namespace) -> int:
     passphrase = _read_passphrase(console, args, repeat=True)
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     path: str = os.path.join(args.file, f"pool-{created[:10]}.json") if args.rotate else args.file
-    with waiting(console, "backing up"), new_file(path) as file:
+    target = os.path.realpath(path)  # of a link, the file that it names is replaced
+    with waiting(console, "backing up"), new_file(target) as file:
         writer = BackupWriter(file, passphrase, created)
         body = {"part": args.part}
         with _exchange(client, args, "writeBackup", body, sends=False) as (pipe, finish):

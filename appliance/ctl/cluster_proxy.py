@@ -186,5 +186,5 @@ def _run_command(command: str) -> str:
 def _replace(path: Path, text: str) -> None:
     """Write a file; an existing one keeps its mode. Raises OSError."""
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    with new_file(path, mode) as file:
+    with new_file(path.resolve(), mode) as file:  # a link stays one
         file.write(text.encode())

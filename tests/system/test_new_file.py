@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,14 @@ def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 def test_failure_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     for path, kind in (
         (tmp_path / "missing" / "x", FileNotFoundError),
         (tmp_path / "directory", IsADirectoryError),
+        (tmp_path / "pipe", OSError),
     ):
         with pytest.raises(kind) as failed:
             write(path, "x")
         assert failed.value.filename == str(path)
-    assert [one.name for one in tmp_path.iterdir()] == ["directory"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["directory", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
