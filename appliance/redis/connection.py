@@ -17,7 +17,14 @@ from typing import Any, TypeAlias, cast
 import hiredis
 import trio
 
-from appliance.redis.errors import LOST, RedisDown, RedisError, lost_reason, reply_error
+from appliance.redis.errors import (
+    LOST,
+    NO_PERMISSION,
+    RedisDown,
+    RedisError,
+    lost_reason,
+    reply_error,
+)
 from appliance.redis.sentinel import find_master
 from appliance.redis.url import Endpoint, parse_redis_url
 from appliance.system.wire import SocketWire, TlsWire, Wire, connect_tcp
@@ -170,7 +177,7 @@ async def _log_in(wire: Wire, endpoint: Endpoint, scripts: Sequence[Script]) -> 
         if isinstance(reply, RedisError | RedisDown):
             raise RedisDown(_refusal(command, reply))
     for reply in replies:
-        if isinstance(reply, RedisDown):
+        if isinstance(reply, RedisDown) and reply.reason != NO_PERMISSION:
             raise RedisDown(_NO_PASSWORD if reply.reason == "NOAUTH" else reply.reason)
     role = replies[role_at]
     if isinstance(role, list) and role[0] != "master":

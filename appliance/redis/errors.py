@@ -22,6 +22,7 @@ _UNUSABLE_CODES = frozenset(
         "LOADING",
         "MASTERDOWN",
         "MISCONF",  # cannot persist, so it refuses writes
+        "NOPERM",
         "NOAUTH",
         "NOREPLICAS",
         "OOM",
@@ -34,6 +35,7 @@ _UNUSABLE_CODES = frozenset(
 # Redis 6 wraps the error of a command within a script: "ERR Error running script (...): -OOM ...".
 _WRAPPED_CODE = re.compile(r"ERR Error running script.*?-([A-Z]+) ", re.DOTALL)
 _CODE = re.compile(r"[A-Z]+\b")
+NO_PERMISSION = "the user of REDIS_URL may not use the keys of the namespace, or a command (NOPERM)"
 
 
 class RedisDown(Exception):
@@ -62,7 +64,7 @@ def reply_error(text: str) -> RedisDown | RedisError:
     found = _CODE.match(text)
     code = wrapped[1] if wrapped else found[0] if found else "ERR"
     if code in _UNUSABLE_CODES:
-        return RedisDown(code)
+        return RedisDown(NO_PERMISSION if code == "NOPERM" else code)
     safe = text.partition(", with args beginning with")[0]
     return NoScriptError(code, safe) if code == "NOSCRIPT" else RedisError(code, safe)
 

@@ -76,7 +76,7 @@ class RedisFactFinder:
     async def _save_points(self) -> str | None:
         try:
             reply = await self._client.command("CONFIG", "GET", "save")
-        except RedisError:  # renamed or forbidden, as in managed services
+        except (RedisDown, RedisError):  # forbidden or renamed, as in managed services
             return None
         return str(reply[1]) if isinstance(reply, list) and len(reply) == 2 else None
 

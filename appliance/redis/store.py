@@ -189,8 +189,8 @@ class RedisStores:
             await self.replicas.wait(term)
 
     async def ping(self) -> None:
-        """Check that Redis answers. Raises StoreDown."""
-        await self.foreground.command("PING")
+        """Check that Redis answers, and lets us at our keys. Raises StoreDown."""
+        await self.foreground.command("EXISTS", self.foreground.key("servers"))
 
 
 def redis_address(stores: StoreSettings, embedded_url: str | None = None) -> RedisAddress:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.doubles.public import open_public
+from tests.doubles.redis_processes import redis_process
 from tests.doubles.store_servers import private_redis
 
 
@@ -50,6 +51,16 @@ async def test_health_check_fails_within_a_second_while_redis_is_away(
     assert answer.status == 503
     assert answer.body.startswith(b"Health Check Failure: ")
     assert took_s < 10
+
+
+async def test_health_check_fails_where_redis_forbids_the_keys(redis_namespace: str) -> None:
+    with redis_process() as redis:
+        redis.ask("ACL", "SETUSER", "default", "resetkeys", "~other:*")
+        async with open_public(redis.unix_url, redis_namespace) as public:
+            answer = await public.ask("GET", "/health_check")
+
+    assert answer.status == 503
+    assert b"NOPERM" in answer.body
 
 
 async def test_health_check_fails_within_a_second_while_redis_hangs(redis_namespace: str) -> None:

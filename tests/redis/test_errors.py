@@ -13,6 +13,7 @@ import trio
 
 from appliance.redis.errors import (
     LOST,
+    NO_PERMISSION,
     NoScriptError,
     RedisDown,
     RedisError,
@@ -36,6 +37,7 @@ from appliance.redis.errors import (
         ("BUSY Redis is busy running a script.", "BUSY"),
         ("NOAUTH Authentication required.", "NOAUTH"),
         ("WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS"),
+        ("NOPERM this user has no permissions to run the 'get' command", NO_PERMISSION),
         (
             "ERR Error running script (call to f_ab): @user_script:1: @user_script: 1: "
             "-OOM command not allowed when used memory > 'maxmemory'. ",
@@ -62,7 +64,6 @@ def test_reply_error_is_down_when_redis_cannot_be_used(text: str, reason: str) -
         ("ERR unknown command 'FOO'", "ERR"),
         ("ERR Error compiling script (new function): user_script:1: '=' expected", "ERR"),
         ("EXECABORT Transaction discarded because of previous errors.", "EXECABORT"),
-        ("NOPERM this user has no permissions to run the 'get' command", "NOPERM"),
         ("unusual text of a script", "ERR"),
         ("", "ERR"),
     ],
