@@ -63,14 +63,14 @@ from appliance.system.state_secrets import StateSecretError
 from appliance.system.systemd import SystemdNotifier, feed_watchdog, report_status
 from appliance.system.tasks import Background, supervise
 from appliance.usage.writer import write_usage_forever
-from appliance.wiring.connections import AuthoritiesError, Connections, open_connections
+from appliance.wiring.connections import Connections, TlsFilesError, open_connections
 from appliance.wiring.features import Tasks, make_features
 from appliance.wiring.recordings import make_spool_watcher
 from appliance.wiring.status import describe_status
 
 START_ERRORS = (
     *(ListenError, ControlSocketError, EmbeddedStoresError, StateSecretError, Boto3Missing),
-    AuthoritiesError,
+    TlsFilesError,
 )
 """Errors that an operator must resolve before the appliance can run; their texts say how."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 from appliance.ctl.unit import Unit
 from appliance.settings import Settings
 from appliance.settings.model import Bind
-from appliance.system.host_facts import authorities_problem
+from appliance.system.host_facts import authorities_problem, certificate_problem
 
 _BIND_CAPABILITY = "cap_net_bind_service"
 _PRIVILEGED_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
@@ -38,7 +37,9 @@ def check_machine(settings: Settings, unit: Unit) -> MachineFindings:
     """Try what the start of the appliance does on this machine."""
     files = _run_as(unit.user, partial(_check_files, settings, unit))
     own = _own_ports(settings.control.socket_path)
-    addresses = _check_addresses([*settings.web.binds, *settings.fsapi.binds], own, unit)
+    console = settings.console.binds if settings.console.enabled else ()
+    serving = [*settings.web.binds, *settings.fsapi.binds, *console]
+    addresses = _check_addresses(serving, own, unit)
     # Without its listener for metrics, the appliance runs all the same.
     metrics = _check_addresses(settings.metrics.binds, own, unit)
     directories = _run_as(unit.user, partial(_check_directories, settings, unit))
@@ -90,11 +91,13 @@ def _run_as(user: str, check: Callable[[], list[str]]) -> list[str]:
 def _check_files(settings: Settings, unit: Unit) -> list[str]:
     found = []
     cert, key = settings.web.tls_cert_file, settings.web.tls_key_file
-    if cert is not None and key is not None:
-        hidden = [hint for path in (cert, key) if (hint := unit.hides(path))]
-        problem = hidden[0] if hidden else _load_pair(cert, key)
-        if problem:
-            found.append(f"TLS_CERT_FILE and TLS_KEY_FILE cannot be used{_by()}: {problem}")
+    pairs = [("TLS_CERT_FILE and TLS_KEY_FILE", (cert, key))] if cert and key else []
+    if of_redis := settings.redis_certificate():
+        pairs.append(("REDIS_URL (ssl_certfile, ssl_keyfile)", of_redis))
+    for name, pair in pairs:
+        hidden = [hint for path in pair if (hint := unit.hides(path))]
+        if problem := hidden[0] if hidden else certificate_problem(*pair):
+            found.append(f"{name} cannot be used{_by()}: {problem}")
     for name, ca_file in settings.authorities():
         problem = unit.hides(ca_file) or authorities_problem(ca_file)
         if problem:
@@ -123,32 +126,18 @@ def _by() -> str:
         return f" by user {os.geteuid()}"
 
 
-def _load_pair(cert: Path, key: Path) -> str:
-    for path in (cert, key):
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            return f"{path}: {error.strerror}"
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
-    except ssl.SSLError as error:
-        return error.reason or "no certificate and key in PEM"
-    except OSError as error:
-        return error.strerror or "cannot be read"
-    return ""
-
-
 # --- addresses -----------------------------------------------------------------------------------
 
 
-def _check_addresses(binds: Iterable[Bind], own: Callable[[int], bool], unit: Unit) -> list[str]:
+def _check_addresses(binds: Sequence[Bind], own: Callable[[int], bool], unit: Unit) -> list[str]:
     # Everything except a privileged port that a drop-in allows is tried as the user of the service.
     allowed = _BIND_CAPABILITY in unit.capabilities
     first_free = _first_unprivileged_port()
     found = []
     for bind in binds:
         user = "" if allowed and 0 < bind.port < first_free else unit.user
-        found += _run_as(user, partial(_try_address, bind, own, first_free))
+        only_ipv6 = any(other.host == "0.0.0.0" and other.port == bind.port for other in binds)
+        found += _run_as(user, partial(_try_address, bind, own, first_free, only_ipv6))
     return found
 
 
@@ -159,9 +148,11 @@ def _first_unprivileged_port() -> int:
         return 1024
 
 
-def _try_address(bind: Bind, own: Callable[[int], bool], first_free: int) -> list[str]:
+def _try_address(
+    bind: Bind, own: Callable[[int], bool], first_free: int, only_ipv6: bool
+) -> list[str]:
     if bind.scheme == "unix":
-        return _check_place(Path(bind.path).parent, f"BIND {bind}")
+        return _check_socket(Path(bind.path), f"BIND {bind}")
     try:
         places = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -170,7 +161,7 @@ def _try_address(bind: Bind, own: Callable[[int], bool], first_free: int) -> lis
     with socket.socket(family, kind, protocol) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
         try:
             tried.bind(address)
         except OSError as error:
@@ -243,7 +234,7 @@ def _listeners(port: int) -> frozenset[str]:
 
 def _check_directories(settings: Settings, unit: Unit) -> list[str]:
     stores = settings.stores
-    found = _check_place(settings.control.socket_path.parent, "CTL_SOCKET", unit)
+    found = _check_socket(settings.control.socket_path, "CTL_SOCKET", unit)
     if stores.redis_embedded or stores.database_embedded:
         found += _check_place(stores.state_dir, "STATE_DIR", unit)
     return found
@@ -262,6 +253,13 @@ def _check_recordings(settings: Settings, unit: Unit) -> list[str]:
     return [text for path, name in places for text in _check_place(path, name, unit)]
 
 
+def _check_socket(path: Path, name: str, unit: Unit | None = None) -> list[str]:
+    """Check that a Unix socket can be made: in place of one at most."""
+    if path.exists() and not path.is_socket():
+        return [f"{name}: {path} exists and is not a socket"]
+    return _check_place(path.parent, name, unit)
+
+
 def _check_place(path: Path, name: str, unit: Unit | None = None) -> list[str]:
     """Check that files can be made in a directory, or the directory itself."""
     if unit is not None and (hint := unit.protects(path)):
@@ -274,6 +272,8 @@ def _check_place(path: Path, name: str, unit: Unit | None = None) -> list[str]:
         return [f"{name}: {path}: {error.strerror}"]
     if not there.is_dir():
         return [f"{name}: {there} is not a directory"]
+    if there.parts[1:2] in (("proc",), ("sys",)):  # where root seems to have every right
+        return [f"{name}: no file can be made in {there}"]
     if os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         return []
     if there == path:

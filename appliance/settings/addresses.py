@@ -37,6 +37,20 @@ _SERVER_OPTIONS = frozenset({
 })
 # fmt: on
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+_TLS_VERSIONS = frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
+_DATABASE_CHOICES = {
+    "sslmode": _SSL_MODES,
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "target_session_attrs": frozenset(
+        {"any", "primary", "standby", "prefer-standby", "read-write", "read-only"}
+    ),
+}
+# fmt: off
+_REDIS_OPTIONS = frozenset({
+    "db", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile",
+})
+# fmt: on
 
 PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
     ip_network(network)
@@ -194,7 +208,7 @@ def _kept(name: str) -> bool:
 def parse_database_url(raw: str) -> str:
     """Return a PostgreSQL URL for the driver: `postgresql://`, with a name, without Rails options.
 
-    Raises ValueError: another scheme, a bad port, host or sslmode, characters that need a `%`.
+    Raises ValueError: another scheme, a bad port, host or option, characters that need a `%`.
     """
     parts = urlsplit(raw.strip())
     name = parts.path.removeprefix("/")
@@ -206,7 +220,7 @@ def parse_database_url(raw: str) -> str:
     _check_store_hosts(hosts)
     options = [(key, value) for key, value in _options(parts.query) if _kept(key)]
     given = dict(options)
-    if given.get("sslmode", "prefer") not in _SSL_MODES:
+    if any(value not in _DATABASE_CHOICES.get(key, (value,)) for key, value in options):
         raise ValueError
     _check_store_hosts(f"x:{given['port']}" if given.get("port") else "")
     if not name and not (given.get("dbname") or given.get("database")):
@@ -226,16 +240,27 @@ def _warn_database_options(raw: str) -> str | None:
 def _parse_redis_url(raw: str) -> str:
     url = raw.strip()
     parts = urlsplit(url)
+    userinfo, at, hosts = parts.netloc.rpartition("@")
     if "://" not in url or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError
     if parts.scheme == "unix":
         if not 1 < len(unquote(parts.path).encode()) <= MAX_SOCKET_PATH_BYTES:
             raise ValueError
-        return url
-    if parts.scheme not in ("redis", "rediss") or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+    elif parts.scheme in ("redis", "rediss") and re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+        _check_store_hosts(hosts.replace(",", ":"))
+    else:
         raise ValueError
-    _check_store_hosts(parts.netloc.rpartition("@")[2].replace(",", ":"))
-    return url
+    options = [(name, value) for name, value in _options(parts.query) if name in _REDIS_OPTIONS]
+    if not re.fullmatch(r"[0-9]{1,5}", dict(options).get("db", "0")):
+        raise ValueError
+    query = urlencode(options, quote_via=quote, safe="/")
+    place = f"{parts.scheme}://{_quoted_userinfo(userinfo)}{at}{hosts}{parts.path}"
+    return place + (query and f"?{query}")
+
+
+def _warn_redis_options(raw: str) -> str | None:
+    names = {name for name, _ in _options(urlsplit(raw.strip()).query)} - _REDIS_OPTIONS
+    return f"options are ignored: {', '.join(sorted(names))}" if names else None
 
 
 def show_store_url(url: str) -> str:
@@ -256,6 +281,7 @@ REDIS: Kind[str] = Kind(
     _parse_redis_url,
     show_store_url,
     secret=True,
+    warn=_warn_redis_options,
 )
 
 

@@ -10,8 +10,11 @@ from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
+from appliance.settings.model import Bind
 from appliance.settings.reading import SettingProblem, Values
 from appliance.settings.table import Variable
+
+_ANY_IPV4, _ANY_IPV6 = "0.0.0.0", "::"
 
 
 def database_disabled(values: Values) -> bool:
@@ -26,6 +29,7 @@ def find_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
     """
     yield from _secret_conflicts(values)
     yield from _listener_conflicts(values)
+    yield from _address_conflicts(values, socket)
     yield from _store_conflicts(values)
     yield from _s3_conflicts(values)
     low, high = values.get(p.VOICE_BRIDGE_MIN), values.get(p.VOICE_BRIDGE_MAX)
@@ -76,6 +80,38 @@ def _listener_conflicts(values: Values) -> Iterator[SettingProblem]:
     for variable in (a.BIND, a.METRICS_BIND, a.CONSOLE_BIND, p.FSAPI_BIND):
         if any(bind.scheme == "ssl" for bind in values.find(variable) or ()):
             yield SettingProblem(variable.name, None, "ssl:// needs TLS_CERT_FILE and TLS_KEY_FILE")
+
+
+def _address_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
+    """Find addresses that two listeners would share. Source: ip(7), ipv6(7)."""
+    web = values.find(a.BIND) or (Bind("tcp", _ANY_IPV4, values.get(a.PORT)),)
+    console = values.find(a.CONSOLE_BIND) if values.get(a.CONSOLE_ENABLED) else ()
+    others = [("CTL_SOCKET", Bind("unix", path=socket))]
+    for name, binds in (
+        ("BIND", web),
+        ("FSAPI_BIND", values.find(p.FSAPI_BIND) or ()),
+        ("CONSOLE_BIND", console or ()),
+    ):
+        for bind in binds:
+            for other_name, other in others:
+                if _overlap(bind, other, one_variable=name == other_name):
+                    place = "" if bind == other else f"{other} of "
+                    text = f"{bind} is taken by {place}{other_name}"
+                    yield SettingProblem(name, None, text)
+            others.append((name, bind))
+
+
+def _overlap(one: Bind, other: Bind, *, one_variable: bool) -> bool:
+    if "unix" in (one.scheme, other.scheme):
+        return one.path == other.path
+    if one.port != other.port or one.port == 0:
+        return False
+    hosts = {one.host, other.host}
+    if len(hosts) == 1:
+        return True
+    if hosts == {_ANY_IPV4, _ANY_IPV6}:
+        return not one_variable  # where [::] leaves IPv4 to the other
+    return _ANY_IPV6 in hosts or (_ANY_IPV4 in hosts and not any(":" in host for host in hosts))
 
 
 def _store_conflicts(values: Values) -> Iterator[SettingProblem]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from appliance.model import LoadWeights, ParamRule
 
@@ -364,6 +365,21 @@ class Settings:
 
     def authorities(self) -> list[tuple[str, Path]]:
         """Return the files of certificate authorities that are used, with their variables."""
-        s3_file = self.s3.ca_file if self.s3.enabled else None
-        files = ("BBB_CA_FILE", self.servers.ca_file), ("S3_CA_FILE", s3_file)
+        files = (
+            ("BBB_CA_FILE", self.servers.ca_file),
+            ("S3_CA_FILE", self.s3.ca_file if self.s3.enabled else None),
+            ("REDIS_URL (ssl_ca_certs)", _file_of(self.stores.redis_url, "ssl_ca_certs")),
+            ("DATABASE_URL (sslrootcert)", _file_of(self.stores.database_url, "sslrootcert")),
+        )
         return [(name, path) for name, path in files if path is not None]
+
+    def redis_certificate(self) -> tuple[Path, Path] | None:
+        """Return the files of the certificate for Redis and of its key, if there is one."""
+        certificate = _file_of(self.stores.redis_url, "ssl_certfile")
+        key = _file_of(self.stores.redis_url, "ssl_keyfile")
+        return None if certificate is None else (certificate, key or certificate)
+
+
+def _file_of(url: str | None, option: str) -> Path | None:
+    given = dict(parse_qsl(urlsplit(url or "").query)).get(option)
+    return Path(given) if given else None

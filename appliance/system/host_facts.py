@@ -92,6 +92,31 @@ def authorities_problem(ca_file: Path) -> str:
     return ""
 
 
+def certificate_problem(certificate: Path, key: Path) -> str:
+    """Return why a certificate and its key cannot be used; empty: they can."""
+    for path in (certificate, key):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+    asked = False
+
+    def refuse_password() -> str:
+        """Have OpenSSL fail with an encrypted key, where it would ask the terminal."""
+        nonlocal asked
+        asked = True
+        return ""
+
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, refuse_password)
+    except (OSError, ValueError) as error:
+        if asked:
+            return f"{key} is encrypted; the service needs a key without a passphrase"
+        return getattr(error, "reason", None) or "no certificate and key in PEM"
+    return ""
+
+
 def read_authorities(ca_file: Path) -> AuthorityFacts:
     """Read the certificates of a file of authorities."""
     from cryptography import x509

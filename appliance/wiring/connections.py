@@ -23,7 +23,7 @@ from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStores, open_redis_stores, redis_address
 from appliance.settings import Settings, StoreSettings
 from appliance.system.embedded.stores import open_embedded_stores
-from appliance.system.host_facts import authorities_problem
+from appliance.system.host_facts import authorities_problem, certificate_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Connections:
     events: EventJournal
 
 
-class AuthoritiesError(Exception):
-    """A file of certificate authorities cannot be used."""
+class TlsFilesError(Exception):
+    """A file of certificate authorities, or a certificate for a store, cannot be used."""
 
 
 @asynccontextmanager
@@ -50,11 +50,14 @@ async def open_connections(
 ) -> AsyncIterator[Connections]:
     """Open the embedded stores (outermost, so that they stop last) and every connection.
 
-    Raises AuthoritiesError.
+    Raises TlsFilesError.
     """
     for name, path in settings.authorities():
         if problem := authorities_problem(path):
-            raise AuthoritiesError(f"{name} cannot be used: {problem}")
+            raise TlsFilesError(f"{name} cannot be used: {problem}")
+    of_redis = settings.redis_certificate()
+    if of_redis and (problem := certificate_problem(*of_redis)):
+        raise TlsFilesError(f"REDIS_URL (ssl_certfile, ssl_keyfile) cannot be used: {problem}")
     stores, servers, metrics = settings.stores, settings.servers, Metrics()
     async with (
         open_embedded_stores(

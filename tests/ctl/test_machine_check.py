@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,65 @@ def test_files_and_directories_are_tried(tmp_path: Path) -> None:
     assert state == "error: STATE_DIR: /dev/null is not a directory"
     problems = check(tmp_path, **broken).err.splitlines()
     assert len(problems) == 4
+
+
+def test_key_with_a_passphrase_is_refused_without_asking_for_it(tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, "one")
+    run = (
+        "openssl",
+        "pkey",
+        "-aes256",
+        "-passout",
+        "pass:geheim",
+        "-in",
+        key,
+        "-out",
+        f"{key}.new",
+    )
+    subprocess.run(run, check=True, capture_output=True)
+    Path(f"{key}.new").replace(key)
+
+    done = check(tmp_path, TLS_CERT_FILE=str(cert), TLS_KEY_FILE=str(key))
+
+    assert done.code == 1
+    assert "is encrypted; the service needs a key without a passphrase" in done.err
+
+
+def test_files_of_the_addresses_of_stores_are_tried(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+    done = check(
+        tmp_path,
+        SECRET_KEY_BASE="k" * 64,
+        REDIS_URL=f"rediss://h?ssl_ca_certs={missing}&ssl_certfile={missing}",
+        DATABASE_URL=f"postgres://h?sslmode=require&sslrootcert={missing}",
+        RECORDING_DISABLED="false",
+    )
+
+    assert done.code == 1
+    names = [line.partition(" cannot")[0] for line in done.err.splitlines() if "ca.pem" in line]
+    assert names == [
+        "error: REDIS_URL (ssl_certfile, ssl_keyfile)",
+        "error: REDIS_URL (ssl_ca_certs)",
+        "error: DATABASE_URL (sslrootcert)",
+    ]
+
+
+def test_places_of_sockets_and_the_console_are_tried(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        taken = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+        done = check(
+            tmp_path, BIND=f"unix://{tmp_path}/web", CONSOLE_BIND=taken, STATE_DIR="/proc/state"
+        )
+
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        f"error: BIND unix://{tmp_path}/web: {tmp_path}/web exists and is not a socket",
+        f"error: cannot listen on {taken}: Address already in use",
+        "error: STATE_DIR: no file can be made in /proc",
+    ]
 
 
 def test_port_in_use_is_a_problem_unless_the_running_appliance_holds_it() -> None:

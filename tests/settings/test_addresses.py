@@ -232,6 +232,7 @@ def test_rails_options_are_warned_about() -> None:
         "unix:///run/redis.sock",
         "unix://u:p@/run/redis.sock?db=1",
         "redis://[::1]:6379",
+        "rediss://h?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
     ],
 )
 def test_redis_url_is_kept_unchanged(raw: str) -> None:
@@ -253,10 +254,31 @@ def test_redis_url_is_kept_unchanged(raw: str) -> None:
         "unix:///" + "x" * 107,
         "redis://h/0/1",
         "redis://a,b",
+        "redis://h?db=x",
     ],
 )
 def test_redis_url_refuses(raw: str) -> None:
     assert not parses(addresses.REDIS, raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "url"),
+    [
+        ("REDIS://h", "redis://h"),
+        ("redis://a@b:p@h", "redis://a%40b:p@h"),
+        ("redis://h?db=2&socket_timeout=abc", "redis://h?db=2"),
+    ],
+)
+def test_redis_url_is_spelt_as_the_client_reads_it(raw: str, url: str) -> None:
+    assert addresses.REDIS.parse(raw) == url
+    assert "p@h" not in addresses.REDIS.show(addresses.REDIS.parse(raw))
+
+
+def test_options_of_redis_that_are_ignored_are_named() -> None:
+    assert addresses.REDIS.warn is not None
+    assert addresses.REDIS.warn("redis://h?socket_timeout=5&db=1") == (
+        "options are ignored: socket_timeout"
+    )
 
 
 @given(st.text())

@@ -54,6 +54,38 @@ def test_external_store_needs_secret_key_base(name: str) -> None:
     assert refusal(**variables, SECRET_KEY_BASE="k") == ""
 
 
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        (
+            {"BIND": "tcp://10.0.0.1:1 tcp://10.0.0.1:1"},
+            "BIND: tcp://10.0.0.1:1 is taken by BIND",
+        ),
+        (
+            {"PORT": "1", "CONSOLE_BIND": "tcp://127.0.0.1:1"},
+            "CONSOLE_BIND: tcp://127.0.0.1:1 is taken by tcp://0.0.0.0:1 of BIND",
+        ),
+        (
+            {"BIND": "tcp://[::]:1", "FSAPI_BIND": "tcp://10.0.0.1:1"},
+            "FSAPI_BIND: tcp://10.0.0.1:1 is taken by tcp://[::]:1 of BIND",
+        ),
+        (
+            {"BIND": "unix:///run/a", "CTL_SOCKET": "/run/a"},
+            "BIND: unix:///run/a is taken by CTL_SOCKET",
+        ),
+        ({"BIND": "tcp://0.0.0.0:1 tcp://[::]:1", "FSAPI_BIND": "tcp://0.0.0.0:2"}, ""),
+        ({"BIND": "tcp://10.0.0.1:1", "CONSOLE_BIND": "tcp://10.0.0.2:1"}, ""),
+        ({"PORT": "0", "CONSOLE_BIND": "tcp://127.0.0.1:0"}, ""),
+        (
+            {"PORT": "1", "CONSOLE_BIND": "tcp://127.0.0.1:1", "CONSOLE_ENABLED": "false"},
+            "",
+        ),
+    ],
+)
+def test_listeners_share_no_address(variables: dict[str, str], problem: str) -> None:
+    assert refusal(**variables).splitlines()[1:] == ([f"  {problem}"] if problem else [])
+
+
 def test_database_that_is_not_used_needs_no_secret_key_base() -> None:
     assert refusal(DATABASE_URL="postgres://h/d", DB_DISABLED="true") == ""
 

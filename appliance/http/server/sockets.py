@@ -16,6 +16,7 @@ from pathlib import Path
 
 from appliance.http.server.accept import prepare_listener
 from appliance.settings import Bind, WebSettings
+from appliance.system.host_facts import certificate_problem
 
 BACKLOG = 1024
 """Clients of a Unix socket get EAGAIN beyond it; the kernel lowers it to net.core.somaxconn."""
@@ -68,9 +69,10 @@ def load_tls(web: WebSettings) -> ssl.SSLContext | None:
         # Without a password OpenSSL would ask the terminal for the one of an encrypted key.
         context.load_cert_chain(web.tls_cert_file, web.tls_key_file, password="")
     except (OSError, ValueError) as error:
+        problem = certificate_problem(web.tls_cert_file, web.tls_key_file) or error
         raise ListenError(
             f"cannot use TLS_CERT_FILE {web.tls_cert_file} with TLS_KEY_FILE {web.tls_key_file}:"
-            f" {error}"
+            f" {problem}"
         ) from error
     return context
 
