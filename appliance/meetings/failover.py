@@ -36,7 +36,7 @@ from appliance.model import (
     Replaced,
     ServerState,
 )
-from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted
+from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted, forget_if_unknown
 
 MAX_SERVERS = 3
 """Maximum number of servers that one create tries."""
@@ -120,11 +120,7 @@ class Creation:
             meeting = await self._accept(placement)
             if placement.notes is not NO_NOTES:
                 self._call.params = self._fit(self._params, placement.notes)
-            if not await self._is_still_there(placement.outcome, meeting):
-                self._request = replace(
-                    self._request,
-                    replaces=Replaced(meeting.server_id, meeting.placement, even_if_confirmed=True),
-                )
+            if await self._is_over(placement.outcome, meeting):
                 continue
             if self._request.replaces is not None:
                 self._request = replace(self._request, replaces=None)
@@ -214,18 +210,25 @@ class Creation:
             return errors.tag_unavailable(self._tag.strip().removesuffix("!").strip())
         return _REFUSALS[outcome]
 
-    async def _is_still_there(self, outcome: PlacementOutcome, meeting: Meeting) -> bool:
-        """Ask a cordoned server whether it still has a known meeting; only notFound means no."""
+    async def _is_over(self, outcome: PlacementOutcome, meeting: Meeting) -> bool:
+        """Ask a cordoned server about a known meeting; notFound: prepare to place it again."""
         cordoned = meeting.server_state is ServerState.CORDONED
         if outcome is not PlacementOutcome.KNOWN or not cordoned or meeting.creating:
-            return True
+            return False
         params = (("meetingID", meeting.id),)
         try:
             answer = await self._deps.pool.bbb.call(target_of(meeting), "getMeetingInfo", params)
         except BbbError as error:
             report_failed_call(self._deps, error, "getMeetingInfo")
             raise ApiError(errors.UNABLE_TO_CREATE) from error
-        return answer.succeeded or answer.message_key != NOT_FOUND
+        if answer.succeeded or answer.message_key != NOT_FOUND:
+            return False
+        if meeting.confirmed:
+            await forget_if_unknown(self._deps.pool, meeting, answer)
+        else:  # its create may still arrive there, and then has to be ended
+            replaced = Replaced(meeting.server_id, meeting.placement)
+            self._request = replace(self._request, replaces=replaced)
+        return True
 
     # Creating
 

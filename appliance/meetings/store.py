@@ -272,6 +272,5 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         arguments["replaces"] = {
             "server_id": request.replaces.server_id,
             "placement": request.replaces.placement,
-            "even_if_confirmed": request.replaces.even_if_confirmed,
         }
     return to_script_json(arguments)
