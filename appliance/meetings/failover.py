@@ -263,7 +263,7 @@ class Creation:
     async def _confirm(self, meeting: Meeting, answer: ServerAnswer) -> ServerAnswer | None:
         # The server has the meeting, so the record must not be undone any more.
         mine, self._mine = self._mine, None
-        recorded = await self._record_confirmed(meeting, answer)
+        recorded = await self._record_confirmed(meeting, answer, placed=meeting is mine)
         if recorded is Confirmation.CONFIRMED:
             return answer
         if recorded is Confirmation.ENDING:
@@ -297,14 +297,17 @@ class Creation:
         self._end_signer = self._end_signer.next_attempt(self._deps.now_ms())
         return await self._create_on(meeting)
 
-    async def _record_confirmed(self, meeting: Meeting, answer: ServerAnswer) -> Confirmation:
+    async def _record_confirmed(
+        self, meeting: Meeting, answer: ServerAnswer, *, placed: bool = False
+    ) -> Confirmation:
+        """Record that the server has created the meeting; `placed`: for this very request."""
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),
             run=self._end_signer.run,
             began=answer.message_key != DUPLICATE,
             created=answer.created,
-            moderator_pw=self._call.chosen_password(meeting, answer),
+            new_run=None if placed else self._call.new_run(meeting, answer),
         )
 
     # When a server fails
