@@ -146,8 +146,12 @@ class MeetingStore:
         ids = [scoped_id(meeting_id, tenant_id), meeting_id] if tenant_id else [meeting_id]
         found = await redis.pipeline(
             [
-                ["HMGET", redis.own_key(f"meeting:{one}"), "logout_url", "logout_tenant"]
+                ["HMGET", redis.own_key(f"{key}:{one}"), "logout_url", tenant]
                 for one in ids
+                for key, tenant in (
+                    ("meeting", "logout_tenant"),
+                    ("detached_meeting", "tenant_id"),  # its server went offline
+                )
             ]
         )
         owner = tenant_id or ""

@@ -51,9 +51,7 @@ async def replace(pool: StorePool, meeting: Meeting) -> bool:
     return placement.outcome is PlacementOutcome.PLACED
 
 
-CHANGES: tuple[Change, ...] = (
-    *(confirm, extend, abandon, forget, forget_even_creating, replace),
-)
+CHANGES: tuple[Change, ...] = (*(confirm, extend, abandon, forget, forget_even_creating, replace),)
 ALLOWED: dict[str, set[Change]] = {
     "creating": {confirm, extend, abandon, forget_even_creating, replace},
     "lapsed": set(CHANGES),
