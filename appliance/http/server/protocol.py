@@ -75,6 +75,9 @@ class Http1Protocol(H11Protocol):
     response is known to be simple too; otherwise h11 gets those bytes and writes the response.
     """
 
+    config: Any
+    """ListenerConfig in `server`."""
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.connection = _new_h11()
@@ -155,7 +158,21 @@ class Http1Protocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         self.refused = True
-        await super()._send_error_response(status_code)
+        refuse = self.config.refuse_large_head if status_code == 431 else None
+        response = refuse(self.connection.trailing_data[0]) if refuse else None
+        if response is None:
+            await super()._send_error_response(status_code)
+            return
+        headers = [
+            (b"content-type", response.content_type),
+            (b"content-length", b"%d" % len(response.body)),
+            (b"connection", CLOSE),
+            *response.headers,
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=response.status, headers=headers))
+        await self._send_h11_event(h11.Data(data=response.body))
+        await self._send_h11_event(h11.EndOfMessage())
 
     async def _open_stream(
         self, method: str, target: bytes, headers: list[tuple[bytes, bytes]], version: str
