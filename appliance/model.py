@@ -226,12 +226,10 @@ class TagRequest:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The record that a placement replaces; compared with the stored one before any change."""
+    """The unconfirmed record that a placement replaces; compared with the stored one."""
 
     server_id: ServerId
     placement: int
-    even_if_confirmed: bool = False
-    """True: the server answered that it does not know the meeting (any more)."""
 
 
 @dataclass(frozen=True, slots=True)

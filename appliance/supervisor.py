@@ -35,6 +35,7 @@ from appliance.log import EventLogger, get_logger, reopen_logs
 from appliance.metrics.routes import make_metrics_app
 from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
+from appliance.public.errors import refuse_large_head
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.imports.manual import ManualImports
 from appliance.recordings.objects.bucket_client import Boto3Missing
@@ -298,7 +299,14 @@ def _listeners(
         ("metrics", metrics, features.settings.metrics.binds, _FEW_CLIENTS),
     )
     return {
-        name: HttpServer(app, replace(web, binds=binds), log, max_connections=maximum, tuned=tuned)
+        name: HttpServer(
+            app,
+            replace(web, binds=binds),
+            log,
+            max_connections=maximum,
+            tuned=tuned,
+            refuse_large_head=refuse_large_head,
+        )
         for name, app, binds, maximum in asked
         if binds
     }

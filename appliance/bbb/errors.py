@@ -139,6 +139,11 @@ RECORDINGS_DOWN = Failure("internalError", "The recording store is not reachable
 TOO_MANY_PARAMETERS = Failure(
     "requestTooLarge", f"The request has more than {MAX_PARAMETERS} parameters."
 )
+LARGE_HEAD = Failure(
+    "requestTooLarge",
+    "The request line or the headers are too large. Send long parameters as a form (POST).",
+    431,
+)
 
 LIMIT_REACHED = {
     "max_meetings": Failure(

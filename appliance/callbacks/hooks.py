@@ -7,6 +7,7 @@ A hook is registered on the servers immediately, as far as they answer, and late
 from __future__ import annotations
 
 from appliance.bbb.errors import ApiError, Failure
+from appliance.bbb.meeting_id import read_meeting_id
 from appliance.bbb.params import Params, get
 from appliance.bbb.signed_request import Caller
 from appliance.callbacks.deps import CallbackDeps
@@ -28,11 +29,12 @@ from appliance.callbacks.hook_rules import (
 )
 from appliance.callbacks.hook_sync import sync_all_hooks
 from appliance.callbacks.rules import refusal_of_url
+from appliance.model import MeetingId
 
 
 async def create_hook(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
     """Add a hook and return the answer. Raises ApiError, StoreDown."""
-    url = get(params, "callbackURL")
+    url = (get(params, "callbackURL") or "").strip()
     if not url:
         raise ApiError(MISSING_URL)
     if any(len(value) > MAX_TEXT for _, value in params):
@@ -45,7 +47,7 @@ async def create_hook(deps: CallbackDeps, caller: Caller, params: Params) -> byt
     hook = Hook(
         id="",
         callback_url=url,
-        meeting_id=get(params, "meetingID") or None,
+        meeting_id=_meeting_id(params),
         event_ids=get(params, "eventID") or None,
         raw=(get(params, "getRaw") or "").lower() == "true",
         tenant_id=caller.tenant_id,
@@ -63,9 +65,9 @@ async def create_hook(deps: CallbackDeps, caller: Caller, params: Params) -> byt
 
 
 async def list_hooks(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
-    """Return the answer with the caller's hooks. Raises StoreDown."""
-    hooks = await deps.hooks.all()
-    return render_hooks(visible_hooks(hooks, caller.tenant_id, get(params, "meetingID")))
+    """Return the answer with the caller's hooks. Raises ApiError, StoreDown."""
+    meeting_id = _meeting_id(params)
+    return render_hooks(visible_hooks(await deps.hooks.all(), caller.tenant_id, meeting_id))
 
 
 async def destroy_hook(deps: CallbackDeps, caller: Caller, params: Params) -> bytes:
@@ -79,3 +81,9 @@ async def destroy_hook(deps: CallbackDeps, caller: Caller, params: Params) -> by
     await deps.hook_cache.refresh()
     await sync_all_hooks(deps, disabled_too=True)
     return render_destroyed()
+
+
+def _meeting_id(params: Params) -> MeetingId | None:
+    """Return the meetingID as create stores it, None if none is given. Raises ApiError."""
+    given = get(params, "meetingID")
+    return read_meeting_id(given) if given and given.strip() else None

@@ -78,11 +78,12 @@ def read_call(fields: Mapping[str, str]) -> IncomingCall | None:
 def shown_name(call: IncomingCall) -> str:
     """Return the caller's name as the meeting sees it.
 
-    A name that is a telephone number (`4930123456`, `+49 30 123456`) loses its last four digits; a
-    hidden one is not shown; one that BBB uses itself is broken up.
+    A name of digits without letters (`4930123456`, `+49 30 123456`), in whatever spelling, is a
+    telephone number and loses its last four digits; a hidden one is not shown; one that BBB uses
+    itself is broken up.
     """
     given = defuse(call.caller_name).strip()
-    if is_telephone_number(call.caller_name):
+    if any(map(str.isdigit, given)) and not any(map(str.isalpha, given)):
         return UNAVAILABLE if call.hide_number else mask_number(given)
     name = _RESERVED.sub(" ", given)
     return UNAVAILABLE if call.hide_name or not name else name
@@ -110,7 +111,7 @@ def mask_number(number: str) -> str:
     masked = list(number)
     hidden = 0
     for at in reversed(range(len(masked))):
-        if masked[at].isdecimal() and hidden < _HIDDEN_DIGITS:
+        if masked[at].isdigit() and hidden < _HIDDEN_DIGITS:
             masked[at] = "X"
             hidden += 1
     return "".join(masked)

@@ -88,7 +88,7 @@ def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) ->
 
     While a hand-back is prepared the server notifies the front-end itself.
     """
-    ended_url = get(sent, ENDED_PARAM)
+    ended_url = (get(sent, ENDED_PARAM) or "").strip() or None
     handback = deps.callbacks.handback.prepared
     refusal = refusal_of_url(ended_url) if ended_url else None
     if ended_url and refusal is None and handback and deps.settings.callback_block_private:
@@ -99,8 +99,8 @@ def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) ->
         ended_url = None
     host = deps.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url
-    run = MeetingRun(now_ms, None if handback else ended_url or None)
-    return EndUrlSigner(base_url, run, deps.secret_key_base, ended_url or None, handback)
+    run = MeetingRun(now_ms, None if handback else ended_url)
+    return EndUrlSigner(base_url, run, deps.secret_key_base, ended_url, handback)
 
 
 def _fit_to_server(deps: MeetingDeps, caller: Caller, params: Params, notes: PlaceNotes) -> Params:

@@ -17,6 +17,7 @@ from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.faults import BbbError, StoreDown
 from appliance.meetings.create_params import fit_request_line, password_to_send, server_params
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.store import NewRun
 from appliance.model import Meeting, PlacementRequest, Target
 from appliance.tenants.lrs_rules import PAYLOAD_PARAM
 
@@ -37,6 +38,7 @@ class CreateCall:
         self._meeting_id = request.meeting_id
         self._moderator_pw = request.moderator_pw
         self._none_given = request.own_passwords
+        self._logout_url = request.logout_url
         self.params = params
         """Those that do not depend on the record of the meeting."""
         self._body = body
@@ -70,11 +72,16 @@ class CreateCall:
             return await self._call(meeting, params)
         return await self._call_kept_alive(meeting, params)
 
-    def chosen_password(self, meeting: Meeting, answer: ServerAnswer) -> str:
-        """Return the moderator password that the server chose; empty: it was sent one."""
-        if self._password(meeting) is not None:
-            return ""
-        return (parse_tree(answer.body).findtext("moderatorPW") or "").strip()
+    def new_run(self, meeting: Meeting, answer: ServerAnswer) -> NewRun:
+        """Return what this create changes in `meeting`, the record of another one."""
+        password = self._password(meeting)
+        if password is None:  # the server chose one
+            password = (parse_tree(answer.body).findtext("moderatorPW") or "").strip()
+        return NewRun(
+            password,
+            own_passwords=self._none_given and meeting.own_passwords,
+            logout_url=self._logout_url,
+        )
 
     def _password(self, meeting: Meeting) -> str | None:
         return password_to_send(meeting, self._moderator_pw, none_given=self._none_given)

@@ -36,7 +36,7 @@ from appliance.model import (
     Replaced,
     ServerState,
 )
-from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted
+from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted, forget_if_unknown
 
 MAX_SERVERS = 3
 """Maximum number of servers that one create tries."""
@@ -120,11 +120,7 @@ class Creation:
             meeting = await self._accept(placement)
             if placement.notes is not NO_NOTES:
                 self._call.params = self._fit(self._params, placement.notes)
-            if not await self._is_still_there(placement.outcome, meeting):
-                self._request = replace(
-                    self._request,
-                    replaces=Replaced(meeting.server_id, meeting.placement, even_if_confirmed=True),
-                )
+            if await self._is_over(placement.outcome, meeting):
                 continue
             if self._request.replaces is not None:
                 self._request = replace(self._request, replaces=None)
@@ -214,18 +210,25 @@ class Creation:
             return errors.tag_unavailable(self._tag.strip().removesuffix("!").strip())
         return _REFUSALS[outcome]
 
-    async def _is_still_there(self, outcome: PlacementOutcome, meeting: Meeting) -> bool:
-        """Ask a cordoned server whether it still has a known meeting; only notFound means no."""
+    async def _is_over(self, outcome: PlacementOutcome, meeting: Meeting) -> bool:
+        """Ask a cordoned server about a known meeting; notFound: prepare to place it again."""
         cordoned = meeting.server_state is ServerState.CORDONED
         if outcome is not PlacementOutcome.KNOWN or not cordoned or meeting.creating:
-            return True
+            return False
         params = (("meetingID", meeting.id),)
         try:
             answer = await self._deps.pool.bbb.call(target_of(meeting), "getMeetingInfo", params)
         except BbbError as error:
             report_failed_call(self._deps, error, "getMeetingInfo")
             raise ApiError(errors.UNABLE_TO_CREATE) from error
-        return answer.succeeded or answer.message_key != NOT_FOUND
+        if answer.succeeded or answer.message_key != NOT_FOUND:
+            return False
+        if meeting.confirmed:
+            await forget_if_unknown(self._deps.pool, meeting, answer)
+        else:  # its create may still arrive there, and then has to be ended
+            replaced = Replaced(meeting.server_id, meeting.placement)
+            self._request = replace(self._request, replaces=replaced)
+        return True
 
     # Creating
 
@@ -260,7 +263,7 @@ class Creation:
     async def _confirm(self, meeting: Meeting, answer: ServerAnswer) -> ServerAnswer | None:
         # The server has the meeting, so the record must not be undone any more.
         mine, self._mine = self._mine, None
-        recorded = await self._record_confirmed(meeting, answer)
+        recorded = await self._record_confirmed(meeting, answer, placed=meeting is mine)
         if recorded is Confirmation.CONFIRMED:
             return answer
         if recorded is Confirmation.ENDING:
@@ -294,14 +297,17 @@ class Creation:
         self._end_signer = self._end_signer.next_attempt(self._deps.now_ms())
         return await self._create_on(meeting)
 
-    async def _record_confirmed(self, meeting: Meeting, answer: ServerAnswer) -> Confirmation:
+    async def _record_confirmed(
+        self, meeting: Meeting, answer: ServerAnswer, *, placed: bool = False
+    ) -> Confirmation:
+        """Record that the server has created the meeting; `placed`: for this very request."""
         return await self._deps.store.confirm_meeting(
             meeting,
             now_ms=self._deps.now_ms(),
             run=self._end_signer.run,
             began=answer.message_key != DUPLICATE,
             created=answer.created,
-            moderator_pw=self._call.chosen_password(meeting, answer),
+            new_run=None if placed else self._call.new_run(meeting, answer),
         )
 
     # When a server fails

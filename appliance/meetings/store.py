@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -49,6 +49,16 @@ class Confirmation(IntEnum):
     CONFIRMED = 1
     ENDING = 2
     """The server has a run that an `end` under way may hit at any moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a record keeps of the create that began a new run of its meeting."""
+
+    moderator_pw: str = field(repr=False)
+    """That was sent, else the one that the server chose; may be empty."""
+    own_passwords: bool
+    logout_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +146,12 @@ class MeetingStore:
         ids = [scoped_id(meeting_id, tenant_id), meeting_id] if tenant_id else [meeting_id]
         found = await redis.pipeline(
             [
-                ["HMGET", redis.own_key(f"meeting:{one}"), "logout_url", "logout_tenant"]
+                ["HMGET", redis.own_key(f"{key}:{one}"), "logout_url", tenant]
                 for one in ids
+                for key, tenant in (
+                    ("meeting", "logout_tenant"),
+                    ("detached_meeting", "tenant_id"),  # its server went offline
+                )
             ]
         )
         owner = tenant_id or ""
@@ -163,20 +177,25 @@ class MeetingStore:
         run: MeetingRun | None = None,
         began: bool = True,
         created: str | None = None,
-        moderator_pw: str = "",
+        new_run: NewRun | None = None,
     ) -> Confirmation:
         """Record that the server created the meeting.
 
         `began`: this create began `run`; otherwise the server had the meeting already, as it also
-        had if `created`, its createTime, is that of the recorded run. `moderator_pw`: the password
-        that the server chose; empty if it was given one.
+        had if `created`, its createTime, is that of the recorded run. `new_run` replaces what the
+        record keeps of an earlier create; None: it was written for this one.
         """
         run_ms = run.began_ms if run and began else ""
         ended_url = (run.ended_url if run else None) or ""
         reply = await self.redis.foreground.run(
             "confirm_meeting",
             *(*identity_of(meeting), now_ms, self.rules.ttl_s),
-            *(run_ms, ended_url, created or "", moderator_pw),
+            *(run_ms, ended_url, created or ""),
+            *(
+                (new_run.moderator_pw, int(new_run.own_passwords), new_run.logout_url or "")
+                if new_run
+                else ()
+            ),
         )
         return Confirmation(reply)
 
@@ -272,6 +291,5 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         arguments["replaces"] = {
             "server_id": request.replaces.server_id,
             "placement": request.replaces.placement,
-            "even_if_confirmed": request.replaces.even_if_confirmed,
         }
     return to_script_json(arguments)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import quart
-from quart import Response, request
+from quart import request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from appliance.bbb import errors
@@ -14,13 +15,14 @@ from appliance.bbb.signed_request import xml_failure
 from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.http.errors import HttpError
-from appliance.http.messages import ClientGone
+from appliance.http.messages import ClientGone, Response
 from appliance.http.quart_app import refuse_method, text_response, to_quart
 from appliance.log import Log
 
 API_PREFIX = "/bigbluebutton/api"
+_CALL = re.compile(rb"(?:GET|POST) (?:https?://[^/ ]*)?/+bigbluebutton/").match
 
-ErrorHandler = Callable[[Exception], Awaitable[Response]]
+ErrorHandler = Callable[[Exception], Awaitable[quart.Response]]
 
 
 class ErrorReader:
@@ -48,21 +50,21 @@ class ErrorReader:
         self._log.error("request_failed", path=path, exc_info=error)
         return errors.INTERNAL_ERROR
 
-    def handler(self, render: Callable[[Failure], Response]) -> ErrorHandler:
+    def handler(self, render: Callable[[Failure], quart.Response]) -> ErrorHandler:
         """Return an error handler for a blueprint whose failures are rendered so."""
 
-        async def handle(error: Exception) -> Response:
+        async def handle(error: Exception) -> quart.Response:
             return render(self.failure_of(error, request.path))
 
         return handle
 
 
-def in_xml(failure: Failure) -> Response:
+def in_xml(failure: Failure) -> quart.Response:
     """Return a failure as the BBB API shows it."""
     return to_quart(xml_failure(failure))
 
 
-def in_text(failure: Failure) -> Response:
+def in_text(failure: Failure) -> quart.Response:
     """Return a failure for a program that looks at the HTTP status."""
     if failure is errors.INTERNAL_ERROR:
         return text_response(500, failure.message)
@@ -71,7 +73,12 @@ def in_text(failure: Failure) -> Response:
     return text_response(failure.http_status, failure.message)
 
 
-async def refuse_route(error: HTTPException) -> Response:
+def refuse_large_head(received: bytes) -> Response | None:
+    """Return the response to a call whose head is over a limit; None: it is no call of the API."""
+    return xml_failure(errors.LARGE_HEAD) if _CALL(received) else None
+
+
+async def refuse_route(error: HTTPException) -> quart.Response:
     """Return the response to a request that no route takes."""
     in_api = quart.request.path.startswith(API_PREFIX + "/")
     if isinstance(error, MethodNotAllowed) and not in_api:

@@ -39,7 +39,7 @@ async def sent_url(pool: LivePool, **params: str) -> str | None:
 async def test_server_gets_the_front_ends_url_while_a_handback_is_prepared(pool: LivePool) -> None:
     await pool.res.callbacks.handback.prepare(True)
 
-    assert await sent_url(pool, meetingEndedURL=URL) == URL
+    assert await sent_url(pool, meetingEndedURL=f" {URL} ") == URL
     # Its server notifies the front-end, so nothing else may.
     pool.servers[0].end_meeting("math", callback=False)
     for _ in range(2):

@@ -74,6 +74,16 @@ async def test_hook_of_a_meeting_is_on_its_server_only(pool: LivePool) -> None:
     assert pool.servers[0].hooks()[0]["meeting_id"] == "room"
 
 
+async def test_blanks_around_meeting_id_and_url_are_ignored(pool: LivePool) -> None:
+    await pool.create(" room ")
+    await create(pool, callbackURL=f" {URL}\n", meetingID="\troom ")
+    await create(pool, callbackURL=f"{URL}/all", meetingID=" ")
+    assert await listed(pool, meetingID=" room") == ["1", "2"]
+    assert await listed(pool, meetingID=" ") == ["1", "2"]
+    hooks = sorted((hook["url"], hook["meeting_id"]) for hook in pool.servers[0].hooks())
+    assert hooks == [(URL, "room"), (f"{URL}/all", None)]
+
+
 async def test_url_that_is_registered_already_is_a_duplicate(pool: LivePool) -> None:
     await create(pool, callbackURL=URL)
     answer = await create(pool, callbackURL=URL, meetingID="room")

@@ -20,6 +20,7 @@ from appliance.http.messages import AsgiApp, ClientTimeouts
 from appliance.http.server.interface import ListenerTimeouts
 from appliance.http.server.server import HttpServer
 from appliance.public.app import PublicApp
+from appliance.public.errors import refuse_large_head
 from appliance.settings import Bind, WebSettings
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.settings import SECRET
@@ -169,6 +170,7 @@ async def serving(
         timeouts=listener_timeouts or ListenerTimeouts(drain_s=5.0),
         max_connections=max_connections,
         tuned=tuned,
+        refuse_large_head=refuse_large_head,
     )
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

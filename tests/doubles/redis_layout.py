@@ -167,7 +167,9 @@ KINDS = (
     _kind("events", "appliance:events", "stream"),
     _kind("setting calls", "appliance:setting_calls", "hash"),
     _kind("detached", "appliance:detached:(.+)", "hash", expires=True),
-    _kind("claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, expires=True),
+    _kind(
+        "claim", "appliance:detached_meeting:(.+)", "hash", *_MEETING, "logout_url", expires=True
+    ),
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", "videos", "voice", expires=True),
     _kind("doubles", "appliance:doubles:(.+)", "hash", expires=True),
     _kind("breakout", "appliance:breakout:(.+)", "hash", "server_id", "tenant_id", expires=True),

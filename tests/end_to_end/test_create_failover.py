@@ -128,7 +128,7 @@ def test_retry_while_a_create_hangs_follows_it(pool: ServedPool) -> None:
     assert pool.holder("m1") in pool.servers
 
 
-def test_meeting_on_an_offline_server_is_placed_anew(pool: ServedPool) -> None:
+def test_meeting_on_an_offline_server_is_placed_again(pool: ServedPool) -> None:
     pool.front.create("m1")
     first = pool.holder("m1")
     first.add_fault("status", "getMeetings", status=500)

@@ -124,7 +124,7 @@ def test_cordoned_server_keeps_its_meetings_and_takes_no_new_ones(pool: ServedPo
     assert pool.holder("old") is holder
 
 
-def test_meeting_that_a_cordoned_server_has_lost_is_placed_anew(pool: ServedPool) -> None:
+def test_meeting_that_a_cordoned_server_has_lost_is_placed_again(pool: ServedPool) -> None:
     pool.front.create("lost")
     holder = pool.holder("lost")
     set_state(pool, list(pool.servers).index(holder), "cordon")

@@ -15,7 +15,7 @@ from appliance.bbb.signed_request import Caller
 from appliance.meetings.create import create_meeting
 from appliance.meetings.create_params import attendee_password
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import ServerState, Tenant, TenantId
+from appliance.model import MeetingId, ServerState, Tenant, TenantId
 from appliance.tenants.scoped_id import scoped_id
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.live_pool import LivePool, open_live
@@ -163,6 +163,36 @@ async def test_password_that_the_server_chose_for_a_new_run_is_kept(pool: LivePo
     meeting = await pool.meeting()
     assert meeting is not None
     assert answer["moderatorPW"] == meeting.moderator_pw != "first"
+
+
+@pytest.mark.parametrize("first", [{}, {"moderatorPW": "m1", "attendeePW": "a1"}])
+async def test_new_run_has_the_passwords_and_the_logout_url_of_its_create(
+    pool: LivePool, first: dict[str, str]
+) -> None:
+    await pool.create(**first, logoutURL="https://lms.example/1")
+    pool.servers[0].forget_meetings()
+
+    second = {"moderatorPW": "m2", "attendeePW": "a2", "logoutURL": "https://lms.example/2"}
+    await pool.create(**second)
+
+    meeting = await pool.meeting()
+    assert meeting is not None
+    assert (meeting.moderator_pw, meeting.own_passwords) == ("m2", False)
+    find = pool.res.meetings.store.find_logout_url
+    assert await find(MeetingId("room"), None) == "https://lms.example/2"
+    assert (await pool.create())["messageKey"] == "duplicateWarning"
+    pool.servers[0].forget_meetings()
+    await pool.create()
+    assert await find(MeetingId("room"), None) is None
+
+
+async def test_own_passwords_are_kept_by_a_new_run_that_gives_none(pool: LivePool) -> None:
+    await pool.create()
+    pool.servers[0].forget_meetings()
+    await pool.create()
+
+    assert (await pool.create())["messageKey"] == "duplicateWarning"
+    assert sent(pool.servers[0], 2)["attendeePW"] == sent(pool.servers[0], 0)["attendeePW"]
 
 
 async def test_own_passwords_are_sent_again_when_a_detached_meeting_was_taken_back(

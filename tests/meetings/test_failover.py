@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -187,13 +188,33 @@ async def test_meeting_on_a_cordoned_server_stays_while_it_exists(pool: LivePool
     assert pool.holders() == ["bbb-1"]
 
 
-async def test_meeting_on_a_cordoned_server_is_placed_anew_when_it_is_over(pool: LivePool) -> None:
-    await pool.create()
+async def test_meeting_on_a_cordoned_server_is_placed_again_when_it_is_over(pool: LivePool) -> None:
+    await pool.create(meetingEndedURL="http://front-end.example.org/first")
     await pool.set_state("bbb-1", ServerState.CORDONED)
     pool.servers[0].forget_meetings()
 
-    assert (await pool.create())["returncode"] == "SUCCESS"
+    answer = await pool.create(meetingEndedURL="http://front-end.example.org/second")
+
+    assert answer["returncode"] == "SUCCESS"
     assert (pool.holders(), await pool.home()) == (["bbb-2"], "bbb-2")
+    (ended,) = (await pool.redis("HGETALL", "appliance:ended"))[1::2]
+    assert json.loads(ended)["url"] == "http://front-end.example.org/first"
+
+
+async def test_unconfirmed_meeting_that_a_cordoned_server_does_not_know_is_ended_if_it_appears(
+    pool: LivePool,
+) -> None:
+    await pool.create()
+    await pool.set_state("bbb-1", ServerState.CORDONED)
+    pool.servers[0].forget_meetings()
+    await pool.redis("HSET", "appliance:meeting:room", "creating", 1)
+
+    assert (await pool.create())["returncode"] == "SUCCESS"
+    assert await pool.home() == "bbb-2"
+    pool.servers[0].create_meeting("room")
+    await pool.poll("bbb-1")
+    await pool.settled()
+    assert pool.holders() == ["bbb-2"]
 
 
 @pytest.mark.parametrize("kind", ["refuse", "hang", "garbage"])
@@ -238,7 +259,7 @@ async def remove(pool: LivePool) -> None:
 
 
 @pytest.mark.parametrize("gone", [lose, detach, disable, remove])
-async def test_known_meeting_is_placed_anew_when_its_server_is_gone(
+async def test_known_meeting_is_placed_again_when_its_server_is_gone(
     pool: LivePool, gone: Callable[[LivePool], Any]
 ) -> None:
     first = await pool.create()

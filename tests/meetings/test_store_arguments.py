@@ -66,11 +66,7 @@ def test_placement_arguments_hold_what_is_requested() -> None:
     assert (found["tags"], found["tag_required"]) == (["big"], True)
     assert found["excluded"] == {"b": True}
     assert found["creating_until_ms"] == REQUEST.now_ms + 1000
-    assert found["replaces"] == {
-        "server_id": "a",
-        "placement": 7,
-        "even_if_confirmed": False,
-    }
+    assert found["replaces"] == {"server_id": "a", "placement": 7}
 
 
 def test_text_that_is_no_utf8_is_not_escaped() -> None:

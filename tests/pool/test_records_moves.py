@@ -51,23 +51,11 @@ async def replace(pool: StorePool, meeting: Meeting) -> bool:
     return placement.outcome is PlacementOutcome.PLACED
 
 
-async def replace_even_confirmed(pool: StorePool, meeting: Meeting) -> bool:
-    wanted = Replaced(meeting.server_id, meeting.placement, even_if_confirmed=True)
-    placement = await pool.place(meeting.id, replaces=wanted)
-    return placement.outcome is PlacementOutcome.PLACED
-
-
-CHANGES: tuple[Change, ...] = (
-    *(confirm, extend, abandon, forget, forget_even_creating),
-    *(replace, replace_even_confirmed),
-)
+CHANGES: tuple[Change, ...] = (*(confirm, extend, abandon, forget, forget_even_creating, replace),)
 ALLOWED: dict[str, set[Change]] = {
-    "creating": {
-        *(confirm, extend, abandon, forget_even_creating),
-        *(replace, replace_even_confirmed),
-    },
+    "creating": {confirm, extend, abandon, forget_even_creating, replace},
     "lapsed": set(CHANGES),
-    "confirmed": {confirm, forget, forget_even_creating, replace_even_confirmed},
+    "confirmed": {confirm, forget, forget_even_creating},
 }
 
 
@@ -263,7 +251,7 @@ async def lose_by(pool: StorePool, server: ServerId, way: str) -> None:
 
 @pytest.mark.parametrize("confirmed", [True, False], ids=["confirmed", "creating"])
 @pytest.mark.parametrize("way", ["offline", "disabled"])
-async def test_meeting_of_a_lost_server_is_placed_anew(
+async def test_meeting_of_a_lost_server_is_placed_again(
     pool: StorePool, way: str, confirmed: bool
 ) -> None:
     one, two = await pool.add("a"), await pool.add("b", load=99)
@@ -282,7 +270,7 @@ async def test_meeting_of_a_lost_server_is_placed_anew(
     assert await pool.redis("SMEMBERS", "appliance:meetings_of:a") == []
 
 
-async def test_meeting_of_a_server_that_is_gone_is_placed_anew_with_its_number(
+async def test_meeting_of_a_server_that_is_gone_is_placed_again_with_its_number(
     pool: StorePool,
 ) -> None:
     one, two = await pool.add("a"), await pool.add("b", load=99)

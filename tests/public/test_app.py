@@ -96,8 +96,11 @@ async def test_address_over_the_limit_is_refused(
 ) -> None:
     async with open_public(redis_url, redis_namespace) as public:
         answer = await public.ask("GET", target_of(length))
+        other = await public.ask("GET", f"/elsewhere?{'a' * length}")
 
-    assert answer.status == 431
+    assert (answer.status, answer.key) == (431, "requestTooLarge")
+    assert answer.headers["content-type"].startswith("text/xml")
+    assert (other.status, other.body) == (431, b"")
 
 
 async def send_for_ever(stream: trio.SocketStream, data: bytes) -> None:

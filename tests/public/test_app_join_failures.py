@@ -116,6 +116,28 @@ async def test_logout_url_of_the_create_is_used_when_the_server_is_disabled(
     assert "serverUnavailable" in headers["location"]
 
 
+async def test_logout_url_of_the_create_outlives_an_outage_of_the_server(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with (
+        open_live(redis_url, redis_namespace, bbbs[:1]) as pool,
+        serve_public(pool.res) as public,
+    ):
+        create = {"meetingID": "room", "logoutURL": "https://lms.example/end"}
+        assert (await public.call("create", create)).returncode == "SUCCESS"
+
+        await pool.lose("bbb-1")
+        _, offline, _ = await join(public, *BROWSER)
+        await pool.poll("bbb-1")
+        assert await pool.home() == "bbb-1"
+        await pool.set_state("bbb-1", ServerState.DISABLED)
+        _, disabled, _ = await join(public, *BROWSER)
+
+    assert offline["location"].startswith("https://lms.example/end?errors=")
+    assert "notFound" in offline["location"]
+    assert disabled["location"].startswith("https://lms.example/end?errors=")
+
+
 async def test_browser_that_meets_a_full_meeting_gets_a_page_in_its_language(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:

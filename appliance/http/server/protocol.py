@@ -7,8 +7,8 @@ Strict:
   saw HTTP/1.1; a malformed request for either raised an error that ended the whole process.
 - After a request that has both a length and chunks the connection is closed.
 - What follows the last request of a connection is ignored and does not suppress its response.
-- An empty line before a request is ignored (section 2.2), a target that is a whole URL is accepted
-  (section 3.2.2).
+- An empty line before a request is ignored (section 2.2), in one piece or two; a target that is a
+  whole URL is accepted (section 3.2.2).
 Made cheaper, for a small request:
 - A whole response is one send instead of three: 35 to 45 µs.
 - Simple messages (`fast_path`) are read and written without h11: 37 µs.
@@ -38,6 +38,7 @@ from appliance.http.server.fast_path import (
 )
 
 _EMPTY_LINE = b"\r\n"
+_HALF_A_LINE = b"\r"
 _JOIN_BYTES = 64 * 1024
 """A body up to this is copied behind its head, so that both go out in one send."""
 
@@ -74,6 +75,9 @@ class Http1Protocol(H11Protocol):
     response is known to be simple too; otherwise h11 gets those bytes and writes the response.
     """
 
+    config: Any
+    """ListenerConfig in `server`."""
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.connection = _new_h11()
@@ -87,6 +91,8 @@ class Http1Protocol(H11Protocol):
         """What the response to the simple request says about keeping the connection."""
         self._responded = False
         """Whether the response to the simple request was sent, or is being sent."""
+        self._held = b""
+        """The first half of an empty line, until the second arrives."""
         self._last = False
         """Whether no request is accepted after this one."""
         self.refused = False
@@ -106,9 +112,10 @@ class Http1Protocol(H11Protocol):
                     await self.can_read.wait()
             elif self._simple:
                 self._leave_to_h11()
-            if self._expects_request():
-                data = event.data.removeprefix(_EMPTY_LINE)
-                if event.data and not data:
+            if event.data and self._expects_request():
+                data = (self._held + event.data).removeprefix(_EMPTY_LINE)
+                self._held = data if data == _HALF_A_LINE else b""
+                if self._held or not data:
                     return
                 if (simple := parse_request(data)) is not None:
                     self._simple, self._connection_header = data, simple.connection
@@ -151,7 +158,21 @@ class Http1Protocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         self.refused = True
-        await super()._send_error_response(status_code)
+        refuse = self.config.refuse_large_head if status_code == 431 else None
+        response = refuse(self.connection.trailing_data[0]) if refuse else None
+        if response is None:
+            await super()._send_error_response(status_code)
+            return
+        headers = [
+            (b"content-type", response.content_type),
+            (b"content-length", b"%d" % len(response.body)),
+            (b"connection", CLOSE),
+            *response.headers,
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=response.status, headers=headers))
+        await self._send_h11_event(h11.Data(data=response.body))
+        await self._send_h11_event(h11.EndOfMessage())
 
     async def _open_stream(
         self, method: str, target: bytes, headers: list[tuple[bytes, bytes]], version: str
@@ -240,9 +261,12 @@ class Http1Protocol(H11Protocol):
         """Drop an empty line that has arrived before the next request; h11 takes it for one."""
         if self.connection.their_state is h11.IDLE:
             waiting = self.connection.trailing_data[0]
-            if waiting.startswith(_EMPTY_LINE):
+            if waiting.startswith(_EMPTY_LINE) or waiting == _HALF_A_LINE:
                 self.connection = _new_h11()
-                if rest := waiting.removeprefix(_EMPTY_LINE):
+                rest = waiting.removeprefix(_EMPTY_LINE)
+                if rest == _HALF_A_LINE:
+                    self._held = rest
+                elif rest:
                     self.connection.receive_data(rest)
 
     async def _send_behind_head(self, data: bytes) -> None:

@@ -15,12 +15,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from typing import TypeAlias
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from appliance.http.messages import AsgiApp
+from appliance.http.messages import AsgiApp, Response
 from appliance.http.server.accept import (
     AcceptedStream,
     ConnectionLimit,
@@ -33,6 +34,8 @@ from appliance.http.server.sockets import BACKLOG, Listener, ListenError, load_t
 from appliance.http.server.tuning import choose_connection, hypercorn_version
 from appliance.log import Log
 from appliance.settings import WebSettings
+
+HeadRefusal: TypeAlias = Callable[[bytes], Response | None]
 
 _TIMEOUTS = ListenerTimeouts()
 _SPARE_S = 1.0
@@ -53,16 +56,18 @@ class HttpServer:
         timeouts: ListenerTimeouts = _TIMEOUTS,
         max_connections: float = math.inf,
         tuned: bool = True,
+        refuse_large_head: HeadRefusal | None = None,
     ) -> None:
         """Serve an application to at most `max_connections` clients at once; others wait.
 
-        `tuned=False`: Hypercorn's own connections serve it (see `tuning`).
+        `refuse_large_head` returns the response to a head over a limit by its first bytes; None: a
+        bare 431. `tuned=False`: Hypercorn's own connections serve it (see `tuning`).
         """
         self._app = app
         self._web = web
         self._log = log
         self._timeouts = timeouts
-        self._config = _build_config(timeouts)
+        self._config = _build_config(timeouts, refuse_large_head)
         self._connection = choose_connection(tuned, hypercorn_version(), log)
         self._context = WorkerContext(None)
         self._open: set[ServedConnection] = set()
@@ -167,10 +172,11 @@ class HttpServer:
             client.close()
 
 
-class _Config(Config):
+class ListenerConfig(Config):
     """Hypercorn's configuration, which renders the Date header once a second: saves 0.6 µs."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuse_large_head: HeadRefusal | None) -> None:
+        self.refuse_large_head = refuse_large_head
         self._second = -1
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -182,8 +188,8 @@ class _Config(Config):
         return self._headers
 
 
-def _build_config(timeouts: ListenerTimeouts) -> Config:
-    config = _Config()
+def _build_config(timeouts: ListenerTimeouts, refuse_large_head: HeadRefusal | None) -> Config:
+    config = ListenerConfig(refuse_large_head)
     # These are for hypercorn_connection; `connection` has deadlines and limits of its own.
     config.keep_alive_timeout = timeouts.keep_alive_s
     config.ssl_handshake_timeout = timeouts.handshake_s

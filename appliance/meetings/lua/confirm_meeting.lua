@@ -1,10 +1,10 @@
 -- Record that a server has created a meeting, and which run of it.
--- ARGV: meeting id, server id, placement, now_ms, ttl_s, run_ms, ended_url, created,
--- moderator_pw. run_ms: arrival time
--- of the create that began this run; empty if the server had the meeting already. ended_url: URL that
--- the front-end wants to have called at the end; may be empty. created: the server's createTime, which
--- is different for each run; empty if the answer had none, so that a new run cannot be detected.
--- moderator_pw: the password that the server chose for a new run; empty if the create gave it one.
+-- ARGV: meeting id, server id, placement, now_ms, ttl_s, run_ms, ended_url, created, and, unless the record was
+-- written for this create, moderator_pw, own_passwords (1/0), logout_url, which a new run replaces.
+-- run_ms: arrival time of the create that began this run; empty if the server had the meeting already.
+-- ended_url: URL that the front-end wants to have called at the end; may be empty. created: the server's
+-- createTime, which is different for each run; empty if the answer had none, so that a new run cannot be
+-- detected. moderator_pw: empty if it is unknown. logout_url: may be empty.
 -- Reply: 1; 0 if the record has changed since (the caller reloads it and follows the winner); 2 if the
 -- server has the run that an `end` under way may hit (pool/ending.py): it must not be acknowledged.
 local id = ARGV[1]
@@ -37,7 +37,12 @@ elseif ARGV[6] ~= '' and not same then
   call('HSET', key, 'run_ms', ARGV[6])
   if ARGV[8] ~= '' then call('HSET', key, 'created', ARGV[8]) end
   if ARGV[7] ~= '' then call('HSET', key, 'ended_url', ARGV[7]) end
-  if ARGV[9] ~= '' then call('HSET', P .. 'meeting:' .. id, 'moderator_pw', ARGV[9]) end
+  if ARGV[9] then
+    if ARGV[9] ~= '' then call('HSET', P .. 'meeting:' .. id, 'moderator_pw', ARGV[9]) end
+    call('HSET', key, 'own_passwords', ARGV[10])
+    call('HDEL', key, 'logout_url', 'logout_tenant')
+    if ARGV[11] ~= '' then call('HSET', key, 'logout_url', ARGV[11], 'logout_tenant', r.tenant_id) end
+  end
   -- A record written by Scalelite may not have had an appliance key before.
   if call('TTL', key) < 0 then call('EXPIRE', key, ARGV[5]) end
 elseif r.creating_ms and ARGV[7] ~= '' then

@@ -242,7 +242,7 @@ if record then
   -- A record whose server was removed counts as unknown and belongs to no tenant.
   if foreign and record.url then return { 'foreign', '' } end
   local replace = r and record.server_id == r.server_id and record.placement == r.placement
-    and (r.even_if_confirmed or record.creating_ms ~= nil)
+    and record.creating_ms ~= nil
   if not replace and not lost then
     return reply_placement('known', '', record)
   end

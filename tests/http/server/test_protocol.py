@@ -208,7 +208,11 @@ FORM = b"POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=b"
 async def test_empty_line_before_a_request_is_ignored(request_head: bytes) -> None:
     wanted = b"http POST /form a=b" if request_head is FORM else b"http GET / "
     async with open_served() as served, await served.connect() as stream:
-        for pieces in ([b"\r\n" + request_head], [b"\r\n", request_head], [request_head + b"\r\n"]):
+        for pieces in (
+            *([b"\r\n" + request_head], [b"\r\n", request_head], [request_head + b"\r\n"]),
+            *([b"\r", b"\n" + request_head], [b"\r", b"\n", request_head]),
+            *([request_head + b"\r"], [b"\n" + request_head]),
+        ):
             for piece in pieces:
                 await stream.send_all(piece)
                 await wait_all_tasks_blocked(0.002)
