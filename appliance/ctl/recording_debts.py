@@ -15,10 +15,10 @@ from appliance.ctl.tables import Column, counted, format_time
 
 _COLUMNS = (
     Column("SERVER"),
-    Column("RECORDING"),
-    Column("MEETING"),
-    Column("ENDED (UTC)"),
-    Column("AWAITED"),
+    Column("RECORDING", whole=True),
+    Column("MEETING", drop=3),
+    Column("ENDED (UTC)", drop=2),
+    Column("AWAITED", drop=1),
 )
 
 

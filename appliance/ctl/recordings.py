@@ -19,11 +19,11 @@ from appliance.ctl.tables import Column, counted, format_size, format_time, shor
 STATES = ("published", "unpublished", "processing", "processed", "deleted", "any")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100_000
 COLUMNS = (
-    Column("RECORD ID"),
+    Column("RECORD ID", whole=True),
     Column("MEETING ID", drop=3),
     Column("NAME"),
     Column("STATE"),
-    Column("ENDED (UTC)"),
+    Column("ENDED (UTC)", drop=4),
     Column("FORMATS", drop=2),
     Column("TENANT", drop=1),
 )

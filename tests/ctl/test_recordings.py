@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from appliance.ctl.commands import build_parser
-from appliance.ctl.recordings import recording_row
+from appliance.ctl.recordings import COLUMNS, recording_row
+from appliance.ctl.tables import render_table
 from tests.doubles.control import Done
 from tests.doubles.recording_admin_bench import RecordingAdminBench
 from tests.doubles.recordings import make_recording
@@ -99,6 +100,19 @@ def test_row_shows_missing_values_as_dashes() -> None:
     assert recording_row(one) == (
         "r1", "-", "n" * 39 + "…", "-, protected", "2026-11-25 10:40", "-", "-",
     )  # fmt: skip
+
+
+def test_recordings_of_one_room_are_told_apart_on_a_terminal_of_80_columns() -> None:
+    one = {
+        "meeting_id": "m" * 40, "name": "n" * 50, "state": "published", "protected": True,
+        "end_time": None, "start_time": "2026-11-25T10:40:07Z", "formats": ["presentation"],
+        "tenant_id": "9a870f45-ec23-4d29-828b-4673f3536d7b",
+    }  # fmt: skip
+    ids = [f"{'0a' * 20}-153124058518{last}" for last in "89"]
+    table = render_table(COLUMNS, [recording_row({**one, "record_id": i}) for i in ids], width=80)
+    _, *rows, _ = table.splitlines()
+    assert [row.split()[0] for row in rows] == ids
+    assert max(map(len, rows)) <= 80
 
 
 def test_arguments_of_changes_are_parsed() -> None:
