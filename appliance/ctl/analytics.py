@@ -14,7 +14,7 @@ from appliance.ctl.exit_codes import DONE
 from appliance.ctl.tables import Column, format_size
 
 _COLUMNS = (
-    Column("ID"),
+    Column("ID", whole=True),
     Column("MEETING ID"),
     Column("CUSTOMER", drop=1),
     Column("RECEIVED (UTC)"),

@@ -16,7 +16,7 @@ from appliance.ctl.tables import Column
 
 LIST, CANCEL = "list", "cancel"
 _COLUMNS = (
-    Column("WINDOW"),
+    Column("WINDOW", whole=True),
     Column("SERVER"),
     Column("PHASE"),
     Column("NO MEETINGS FROM", drop=2),

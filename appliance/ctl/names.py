@@ -116,9 +116,12 @@ def _list_retired(client: ControlClient, words: Sequence[str]) -> list[Named]:
     return [Named(one["id"], (one["hostname"].lower(),)) for one in client.get("getRetiredServers")]
 
 
-def _list_owing(client: ControlClient, words: Sequence[str]) -> list[Named]:
-    hosts = {one["server"]: one["hostname"].lower() for one in client.get("getOwedRecordings")}
-    return [Named(server_id, (host,)) for server_id, host in hosts.items()]
+def _list_known_servers(client: ControlClient, words: Sequence[str]) -> list[Named]:
+    """Return the servers, the retired ones, and those that are neither but owe recordings."""
+    owed = client.get("getOwedRecordings")
+    owing = [Named(one["server"], (one["hostname"].lower(),)) for one in owed]
+    servers = [*owing, *_list_retired(client, words), *_list_servers(client, words)]
+    return list({one.id: one for one in servers}.values())
 
 
 def _list_tenants(client: ControlClient, words: Sequence[str]) -> list[Named]:
@@ -142,7 +145,7 @@ def _list_meetings(client: ControlClient, words: Sequence[str]) -> list[Named]:
 _LISTS: dict[str, Callable[[ControlClient, Sequence[str]], list[Named]]] = {
     "server": _list_servers,
     "retired server": _list_retired,
-    "owing server": _list_owing,
+    "known server": _list_known_servers,
     "tenant": _list_tenants,
     "meeting": _list_meetings,
 }

@@ -15,10 +15,10 @@ from appliance.ctl.tables import Column, counted, format_time
 
 _COLUMNS = (
     Column("SERVER"),
-    Column("RECORDING"),
-    Column("MEETING"),
-    Column("ENDED (UTC)"),
-    Column("AWAITED"),
+    Column("RECORDING", whole=True),
+    Column("MEETING", drop=3),
+    Column("ENDED (UTC)", drop=2),
+    Column("AWAITED", drop=1),
 )
 
 
@@ -28,13 +28,13 @@ def add_debts(recordings: Commands[Any]) -> None:
     command = add_command(recordings, "owed", owed, about, "recordings owed bbb1")
     about = "id or host of a server, or its beginning; default: all"
     command.add_argument("server", metavar="SERVER", nargs="?", help=about)
-    takes_names(command, "owing server", "server")
+    takes_names(command, "known server", "server")
     about = "wait no longer for recordings that a server owes, so that it can be removed"
     example = "recordings dismiss bbb1 math-101"
     command = add_command(recordings, "dismiss", dismiss, about, example)
     about = "id or host of the server, or its beginning, see `recordings owed`"
     command.add_argument("server", metavar="SERVER", help=about)
-    takes_names(command, "owing server", "server")
+    takes_names(command, "known server", "server")
     about = "recordIDs or meetingIDs"
     action = command.add_argument("recordings", metavar="RECORDING|MEETING", nargs="*", help=about)
     offers(action, "owed recording")

@@ -15,13 +15,13 @@ from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED
 from appliance.ctl.progress import Progress
 from appliance.ctl.recordings import DEFAULT_LIMIT, MAX_LIMIT
-from appliance.ctl.tables import Column, counted, format_size, format_time, shorten
+from appliance.ctl.tables import Column, counted, format_size, format_time
 
 _TICK_S = 0.2
 _IDLE_TICKS = 25
 
 _COLUMNS = (
-    Column("FILE"),
+    Column("FILE", middle=True),
     Column("SIZE", right=True, drop=2),
     Column("STATE"),
     Column("ATTEMPTS", right=True, drop=1),
@@ -30,8 +30,8 @@ _COLUMNS = (
 )
 
 _REFUSED_COLUMNS = (
-    Column("TIME (UTC)"),
-    Column("RECORDING"),
+    Column("TIME (UTC)", drop=3),
+    Column("RECORDING", middle=True),
     Column("SERVER"),
     Column("SENDER", drop=2),
     Column("ATTEMPTS", right=True, drop=1),
@@ -166,8 +166,11 @@ def list_imports(console: Console, client: ControlClient, args: Namespace) -> in
         console.line(f"{more} more; --limit shows more of them")
     if answer["spool"] and not args.failed:
         console.line(f"\nin the spool: {counted(len(answer['spool']), 'file')}")
+        reasons = {(one["file"], one["size"]): _waits_for(one) for one in found}
         for tar in answer["spool"]:
-            console.show(f"\t{tar['file']}, {format_size(tar['size'])}")
+            reason = reasons.get((tar["file"], tar["size"]))
+            text = f": {reason}" if reason else ""
+            console.show(f"\t{tar['file']}, {format_size(tar['size'])}{text}")
     if answer["failed"]:
         console.line(f"\nin failed/: {counted(len(answer['failed']), 'file')}")
         for tar in answer["failed"]:
@@ -194,20 +197,26 @@ def _list_refused(console: Console, client: ControlClient) -> int:
 
 
 def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
-    note = one["error"] or ", ".join(one["recordings"])
+    note = _waits_for(one) or one["error"] or ", ".join(one["recordings"])
     if one["state"] == "placing" and one["upload_size"]:
         sizes = format_size(one["uploaded"]), format_size(one["upload_size"])
         note = f"uploading, {sizes[0]} of {sizes[1]}"
-    if one["state"] == "waiting" and one["next_try"]:
-        note = f"next attempt {format_time(one['next_try'])}: {note}"
     return (
-        shorten(one["file"].rpartition("/")[2]) if len(one["file"]) > 40 else one["file"],
+        one["file"],
         format_size(one["size"]),
         one["state"],
         one["attempts"],
         format_time(one["finished"] or one["started"] or one["created"]),
         note,
     )
+
+
+def _waits_for(one: Mapping[str, Any]) -> str:
+    """Return why an import waits and when it is tried again; empty: it does not wait."""
+    if one["state"] != "waiting" or not one["next_try"]:
+        return ""
+    # All pauses are minutes, so the date is left out.
+    return f"{one['error']}; next attempt {format_time(one['next_try'])[-5:]}"
 
 
 def retry(console: Console, client: ControlClient, args: Namespace) -> int:

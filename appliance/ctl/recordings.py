@@ -12,18 +12,18 @@ from appliance.ctl.client import LONG_S, ControlClient
 from appliance.ctl.completion import offers
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE, FAILED, USAGE
-from appliance.ctl.names import takes_names
+from appliance.ctl.names import list_known, takes_names
 from appliance.ctl.progress import Progress
 from appliance.ctl.tables import Column, counted, format_size, format_time, shorten
 
 STATES = ("published", "unpublished", "processing", "processed", "deleted", "any")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100_000
 COLUMNS = (
-    Column("RECORD ID"),
+    Column("RECORD ID", whole=True),
     Column("MEETING ID", drop=3),
     Column("NAME"),
     Column("STATE"),
-    Column("ENDED (UTC)"),
+    Column("ENDED (UTC)", drop=4),
     Column("FORMATS", drop=2),
     Column("TENANT", drop=1),
 )
@@ -111,7 +111,15 @@ def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
     more = answer["count"] - len(found)
     if more > 0:
         console.line(f"{more} more; --limit shows more of them")
+    # Recordings of a tenant that was removed are found by its id.
+    if args.tenant and not found and args.tenant not in _tenant_ids(client):
+        console.error(f"no tenant with id or name {args.tenant}{getattr(args, 'hint', '')}")
+        return FAILED
     return DONE
+
+
+def _tenant_ids(client: ControlClient) -> set[str]:
+    return {one.id for one in list_known(client, "tenant")}
 
 
 def recording_row(one: Mapping[str, Any]) -> tuple[object, ...]:

@@ -41,6 +41,10 @@ class Column:
     """Align to the right, for numbers."""
     drop: int = 0
     """The order in which columns are left out on a narrow terminal, from 1; 0: never."""
+    whole: bool = False
+    """Never cut, for ids that commands take."""
+    middle: bool = False
+    """Cut in the middle, for names that differ at their ends."""
 
 
 def render_table(
@@ -52,8 +56,8 @@ def render_table(
 ) -> str:
     """Return a table without final line break and trailing blanks.
 
-    width: of the terminal; columns are left out and cells cut until the table fits. None: as wide
-    as it is.
+    width: of the terminal; columns are left out and cells cut until the table fits, except for
+    columns that stay whole. None: as wide as it is.
     """
     cells = [[escape_control(str(value)) for value in row] for row in rows]
     widths = [
@@ -67,7 +71,10 @@ def render_table(
         columns = [columns[index] for index in kept]
         widths = _shrink(columns, [widths[index] for index in kept], width)
         cells = [
-            [_cut(row[index], room) for index, room in zip(kept, widths, strict=True)]
+            [
+                _cut(row[index], room, middle=column.middle)
+                for index, room, column in zip(kept, widths, columns, strict=True)
+            ]
             for row in cells
         ]
     heading = _line([column.heading for column in columns], columns, widths, [BOLD] * len(columns))
@@ -92,7 +99,7 @@ def _choose_columns(columns: Sequence[Column], widths: Sequence[int], width: int
 def _shrink(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
     """Return the widths after the widest columns of text were narrowed."""
     found = list(widths)
-    texts = [index for index, column in enumerate(columns) if not column.right]
+    texts = [index for index, one in enumerate(columns) if not one.right and not one.whole]
     while texts and _total(found) > width:
         widest = max(texts, key=lambda index: found[index])
         if found[widest] <= max(_MIN_CELL, _width(columns[widest].heading)):
@@ -105,12 +112,13 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + 2 * (len(widths) - 1)
 
 
-def _cut(text: str, room: int) -> str:
+def _cut(text: str, room: int, *, middle: bool = False) -> str:
     if _width(text) <= room:
         return text
-    while _width(text) >= room:
-        text = text[:-1]
-    return f"{text}…"
+    start, rest = (text[: room // 3], text[room // 3 :]) if middle else ("", text)
+    while _width(start) + _width(rest) >= room:
+        rest = rest[1:] if middle else rest[:-1]
+    return f"{start}…{rest}" if middle else f"{rest}…"
 
 
 def _line(

@@ -16,7 +16,7 @@ from appliance.ctl.tables import Column, format_time
 
 ROLES = ("viewer", "operator", "admin")
 _COLUMNS = (
-    Column("NAME"),
+    Column("NAME", whole=True),
     Column("ROLE"),
     Column("TENANT", drop=2),
     Column("CREATED", drop=1),

@@ -224,21 +224,25 @@ class _Examination:
             return [fail("imports", f"the spool cannot be read: {error.strerror}", advice)]
         findings = []
         if failed:
+            name = failed[0].tar.name
+            many = f"{len(failed)} tars could not be imported, among them {name}"
             findings.append(
                 warn(
                     "imports",
-                    f"{len(failed)} tars could not be imported, among them {failed[0].tar.name}",
+                    f"1 tar could not be imported: {name}" if len(failed) == 1 else many,
                     "`ctl recordings imports` shows why, `ctl recordings retry` tries again",
                 )
             )
         now_s = self._deps.now_ms() / 1000
         old = [tar for tar in waiting if now_s - tar.mtime_ns / 1e9 > _OLD_TAR_S]
         if old:
+            number = "1 tar has" if len(old) == 1 else f"{len(old)} tars have"
             findings.append(
                 warn(
                     "imports",
-                    f"{len(old)} tars have waited for more than an hour",
-                    "see the log (import_failed); RECORDING_IMPORT_CONCURRENCY can be raised",
+                    f"{number} waited for more than an hour",
+                    "see the log (recording_import_failed);"
+                    " RECORDING_IMPORT_CONCURRENCY can be raised",
                 )
             )
         return findings or [ok("imports", f"none failed, {len(waiting)} wait")]

@@ -158,7 +158,7 @@ async def assign_recordings(
     if not tenant_id.strip() or "\0" in tenant_id:
         raise Refused(RefusalKind.INVALID, "the id of the tenant is missing")
     if not force and await deps.tenants.store.find_tenant(TenantId(tenant_id)) is None:
-        reason = f"no tenant with id {tenant_id} (not its name; --force does it all the same)"
+        reason = f"no tenant with id {tenant_id} (--force does it all the same)"
         raise Refused(RefusalKind.NOT_FOUND, reason)
     if record_ids:
         count = await _assign(opened, tenant_id, record_ids, force=force)

@@ -86,8 +86,8 @@ class RecordingDeps:
     """BBB servers' players. None: only in tests."""
     secret_key_base: str = field(default="", repr=False)
     """Signs the cookies of protected recordings; from the settings or generated in STATE_DIR."""
-    error_texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Texts of the error pages in the configured language."""
+    error_texts: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    """Texts of the error pages by language."""
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(_STORAGE_THREADS)
     )

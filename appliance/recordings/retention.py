@@ -98,7 +98,7 @@ async def run_retention(deps: RecordingDeps, actor: str) -> int:
         if pruned.next_after is None:
             break
         after = pruned.next_after
-    forgotten = await open_recordings(deps).admin.history.forget_done(KEEP_JOURNAL_S)
+    forgotten = await open_recordings(deps).admin.history.forget_old(KEEP_JOURNAL_S)
     if forgotten:
         deps.log.info("import_journal_pruned", lines=forgotten)
     forgotten = await deps.callbacks.urls.prune(KEEP_URLS_S)

@@ -233,8 +233,8 @@ BACKUP_DIR = Variable(
 DEFAULT_LOCALE = Variable(
     "DEFAULT_LOCALE", text("a language such as en or pt-BR", r"[A-Za-z]{2,3}(?:[-_]\w{2,8})*"),
     "en",
-    "Language of pages for users. Files in /etc/scalelite-appliance/locales override the built-in"
-    " texts.",
+    "Language of pages for users, if there are no texts in a language of their browser. Files in"
+    " /etc/scalelite-appliance/locales override the built-in texts.",
 )  # fmt: skip
 TUNING_OFF = Variable(
     "TUNING_OFF", TUNINGS, None,

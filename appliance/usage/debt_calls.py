@@ -71,7 +71,10 @@ class _Owed:
 
 
 async def _read(deps: UsageDeps, server: str | None) -> list[_Owed]:
+    """Return what a server owes; None: all servers. Raises Refused: there is no such server."""
     debts = await deps.store.read_debts()
+    if server and server not in debts and server not in {one.id for one in await _known(deps)}:
+        raise no_server(server)
     try:
         meetings = await deps.table.read_debt_meetings() if debts else {}
     except DatabaseDown:  # the debts themselves are in Redis
@@ -84,14 +87,14 @@ async def _read(deps: UsageDeps, server: str | None) -> list[_Owed]:
     ]
 
 
-async def _known_servers(deps: UsageDeps) -> list[Server]:
+async def _known(deps: UsageDeps) -> list[Server]:
     """Return the servers, those that were removed first."""
     retired = await deps.pool.retired.read_all(now_ms=deps.now_ms())
     return [*(one.server for one in retired), *await deps.pool.records.list_servers()]
 
 
 async def _json(deps: UsageDeps, owed: list[_Owed]) -> list[OwedRecordingJson]:
-    hosts = {one.id: host_of(one.url) for one in await _known_servers(deps)}
+    hosts = {one.id: host_of(one.url) for one in await _known(deps)}
     since_ms = awaited_since_ms(deps)
     return [
         OwedRecordingJson(
@@ -111,11 +114,7 @@ async def _get(
 ) -> list[OwedRecordingJson]:
     if deps is None:
         return []
-    server = call.read().server or None
-    owed = await _read(deps, server)
-    if server and not owed and server not in {one.id for one in await _known_servers(deps)}:
-        raise no_server(server)
-    return await _json(deps, owed)
+    return await _json(deps, await _read(deps, call.read().server or None))
 
 
 async def _dismiss(
@@ -166,7 +165,7 @@ DEBT_CALLS: tuple[AdminCall[UsageDeps | None], ...] = (
         DismissedRecordingsJson([_EXAMPLE]),
         role=Role.ADMIN,
         request={"server": _SERVER_ID, "recordings": [_RECORD_ID]},
-        refusals={404: "The server owes no such recording."},
+        refusals={404: "The server does not exist, or owes no such recording."},
         logs="recordings_dismissed",
         audited=Audited(_snapshot),
     ),

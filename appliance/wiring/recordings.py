@@ -8,7 +8,7 @@ from threading import Lock
 from appliance.callbacks.deps import CallbackDeps
 from appliance.doctor.deps import Probes
 from appliance.http.client.pool import PoolTransport
-from appliance.http.page_texts import load_error_texts
+from appliance.http.page_texts import load_page_texts
 from appliance.instruments import S3_REASONS, Metrics
 from appliance.log import Log
 from appliance.postgres.database import Database
@@ -98,7 +98,7 @@ def make_recording_deps(
         served=ServedFiles(settings.recordings),
         player=PlayerSource(http, callbacks.now_ms),
         secret_key_base=callbacks.secret_key_base,
-        error_texts=load_error_texts(settings.locale, log),
+        error_texts=load_page_texts(log),
     )
 
 

@@ -43,11 +43,18 @@ DEFAULTS = {
 RECORD_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 NAMES = ".names"  # locked by who puts a tar into the queue or takes it out, for that moment only
 TOKEN_S = 300
+CONNECT_S = 10
 ANSWER_S = 3600  # the appliance answers when everything is on its disk
+AWAY = (502, 503, 504)  # of a proxy before the appliance, or of one that cannot take any tar now
+SSH_FAILED = 255  # rsync(1) and ssh(1): no connection, or it was lost
 
 
 class NotDelivered(Exception):
     """The tar stays in the queue; the text says why."""
+
+
+class NotReached(NotDelivered):
+    """The appliance is away, so the other tars stay in the queue, too."""
 
 
 def main(arguments=None):
@@ -78,6 +85,9 @@ def read_config(path):
     config = parser["appliance"]
     if bool(config["url"]) == bool(config["spool"]):
         sys.exit(f"{path}: exactly one of url and spool must be set")
+    url = urlsplit(config["url"])
+    if config["url"] and (url.scheme not in ("http", "https") or not url.hostname):
+        sys.exit(f"{path}: url must be http://HOST or https://HOST, not {config['url']}")
     return config
 
 
@@ -112,6 +122,8 @@ def deliver_all(config, queue):
             except NotDelivered as error:
                 print(f"{tar.name}: {error}; kept in {queue}", file=sys.stderr)
                 failed = True
+                if isinstance(error, NotReached):
+                    break  # BBB's other scripts wait for this run, or for the lock
                 continue
             with locked(queue / NAMES):
                 now = tar.stat()
@@ -160,10 +172,15 @@ def upload(config, tar):
     }
     if url.scheme == "https":
         context = ssl.create_default_context(cafile=config.get("ca_file"))
-        connection = http.client.HTTPSConnection(url.netloc, timeout=ANSWER_S, context=context)
+        connection = http.client.HTTPSConnection(url.netloc, timeout=CONNECT_S, context=context)
     else:
-        connection = http.client.HTTPConnection(url.netloc, timeout=ANSWER_S)
+        connection = http.client.HTTPConnection(url.netloc, timeout=CONNECT_S)
     try:
+        try:
+            connection.connect()
+        except OSError as error:
+            raise NotReached(f"{type(error).__name__}: {error}") from None
+        connection.sock.settimeout(ANSWER_S)
         with tar.open("rb") as body:
             path = "/scalelite/api/recordings/" + record_id
             try:
@@ -177,7 +194,8 @@ def upload(config, tar):
     finally:
         connection.close()
     if answer.status != 201:
-        raise NotDelivered(f"HTTP {answer.status}: {text}")
+        error = NotReached if answer.status in AWAY else NotDelivered
+        raise error(f"HTTP {answer.status}: {text}")
 
 
 def identity(config):
@@ -217,8 +235,11 @@ def hand_over(spool, tar):
     if ":" in spool:  # rsync writes under a temporary name with a dot, then renames
         done = subprocess.run(["rsync", "--times", str(tar), spool.rstrip("/") + "/"], check=False)
         if done.returncode:
-            raise NotDelivered(f"rsync ended with {done.returncode}")
+            error = NotReached if done.returncode == SSH_FAILED else NotDelivered
+            raise error(f"rsync ended with {done.returncode}")
         return
+    if not Path(spool).is_dir():
+        raise NotReached(f"{spool} is not there")
     part = Path(spool) / f".{tar.name}.{os.getpid()}.part"
     try:
         shutil.copyfile(str(tar), str(part))

@@ -104,6 +104,20 @@ async def test_journal_shows_waiting_and_failed_tars(opened: RecordingAdminBench
     ]  # fmt: skip
 
 
+async def test_reason_why_a_tar_waits_is_shown_with_the_next_attempt(
+    opened: RecordingAdminBench,
+) -> None:
+    (opened.bench.root / "spool/waits.tar").write_bytes(b"1")
+    async with opened.bench.journal.claim(opened.bench.tar("waits.tar")) as entry:
+        assert entry is not None
+        await opened.bench.journal.retry_later(entry.id, "no bucket", wait_s=60, counts=True)
+    _, row, _, _, in_spool = (await opened.ctl("imports")).out.splitlines()
+    reason = "no bucket; next attempt "
+    time = row.rpartition(reason)[2]
+    assert [part.isdigit() for part in time.split(":")] == [True, True]
+    assert in_spool == f"\twaits.tar, 1 B: {reason}{time}"
+
+
 async def test_failed_files_are_imported_again(opened: RecordingAdminBench) -> None:
     assert await opened.ctl("retry") == Done(0, "failed/ is empty\n", "")
     failed = opened.bench.root / "spool/failed"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 from appliance.ctl.commands import build_parser
-from appliance.ctl.recordings import recording_row
+from appliance.ctl.recordings import COLUMNS, recording_row
+from appliance.ctl.tables import render_table
 from tests.doubles.control import Done
-from tests.doubles.recording_admin_bench import RecordingAdminBench
+from tests.doubles.recording_admin_bench import RecordingAdminBench, open_admin_bench
 from tests.doubles.recordings import make_recording
 
 pytest_plugins = ["tests.doubles.recording_admin_bench_fixtures"]
@@ -28,6 +30,21 @@ async def test_recordings_are_listed_in_a_table(opened: RecordingAdminBench) -> 
     assert (await opened.ctl()).out.splitlines()[0] == heading
     filtered = await opened.ctl("list", "--meeting", "math", "--json")
     assert [one["record_id"] for one in filtered.json["recordings"]] == ["r1"]
+
+
+async def test_unknown_tenant_is_an_error_unless_it_has_recordings(
+    redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
+) -> None:
+    places = (redis_url, redis_namespace, database_url, tmp_path)
+    async with open_admin_bench(*places, MULTITENANCY_ENABLED="true") as opened:
+        await opened.set_retention("t1", "0")
+        await opened.add(make_recording("r1"))
+        await opened.ctl("add-to-tenant", "r1", "removed", "--force")
+        unknown = await opened.ctl("list", "--tenant", "zzz")
+        assert (unknown.code, unknown.err) == (1, "no tenant with id or name zzz\n")
+        for tenant, rows in (("t1", 0), ("removed", 1)):
+            listed = await opened.ctl("list", "--tenant", tenant)
+            assert (listed.code, listed.err, len(listed.out.splitlines())) == (0, "", 1 + rows)
 
 
 async def test_recording_is_shown(opened: RecordingAdminBench) -> None:
@@ -99,6 +116,19 @@ def test_row_shows_missing_values_as_dashes() -> None:
     assert recording_row(one) == (
         "r1", "-", "n" * 39 + "…", "-, protected", "2026-11-25 10:40", "-", "-",
     )  # fmt: skip
+
+
+def test_recordings_of_one_room_are_told_apart_on_a_terminal_of_80_columns() -> None:
+    one = {
+        "meeting_id": "m" * 40, "name": "n" * 50, "state": "published", "protected": True,
+        "end_time": None, "start_time": "2026-11-25T10:40:07Z", "formats": ["presentation"],
+        "tenant_id": "9a870f45-ec23-4d29-828b-4673f3536d7b",
+    }  # fmt: skip
+    ids = [f"{'0a' * 20}-153124058518{last}" for last in "89"]
+    table = render_table(COLUMNS, [recording_row({**one, "record_id": i}) for i in ids], width=80)
+    _, *rows, _ = table.splitlines()
+    assert [row.split()[0] for row in rows] == ids
+    assert max(map(len, rows)) <= 80
 
 
 def test_arguments_of_changes_are_parsed() -> None:

@@ -82,6 +82,16 @@ def test_table_that_is_too_wide_loses_columns_and_ends_of_cells() -> None:
     ]
 
 
+def test_ids_stay_whole_and_names_lose_their_middle() -> None:
+    columns = (Column("ID", whole=True), Column("FILE", middle=True), Column("NOTE"))
+    rows = [("i" * 30, f"{'f' * 20}-1531240585189.tar", "n" * 30)]
+
+    assert render_table(columns, rows) == render_table(columns, rows, width=110)
+    assert render_table(columns, rows, width=60).splitlines()[1] == (
+        f"{'i' * 30}  ffff…5189.tar  {'n' * 12}…"
+    )
+
+
 def test_paint_without_style_is_the_text() -> None:
     assert paint("x", None) == "x"
 

@@ -351,6 +351,11 @@ async def test_failed_and_old_tars_are_reported(
         two_hours_ago = time.time() - 7200
         os.utime(tmp_path / "spool" / "r2.tar", (two_hours_ago, two_hours_ago))
 
+        texts = [one.text for one in await examine(res.doctor) if one.check == "imports"]
+        assert texts == [
+            "1 tar could not be imported: r1.tar",
+            "1 tar has waited for more than an hour",
+        ]
         assert bad(await examine(res.doctor)).count(("imports", WARN)) == 2
         (tmp_path / "spool" / "failed" / "r1.tar").unlink()
         (tmp_path / "spool" / "failed").rmdir()

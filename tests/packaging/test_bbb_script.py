@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
 from tests.doubles.appliance_process import wait_for
 
 SCRIPT = Path(__file__).resolve().parents[2] / "config" / "bbb" / "scalelite_appliance.py"
@@ -106,3 +108,48 @@ def test_tar_is_not_queued_while_another_process_empties_the_queue(tmp_path: Pat
         assert not (queue / "r1.tar").exists()
     assert run.communicate(timeout=LIMIT_S)[0] == "r1.tar: delivered\n"
     assert (tmp_path / "r1.tar").exists()
+
+
+@pytest.mark.parametrize("target", ["url = http://127.0.0.1:1", "spool = /nonexistent"])
+def test_one_tar_is_tried_while_the_appliance_is_away(tmp_path: Path, target: str) -> None:
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    for name in ("r1.tar", "r2.tar"):
+        (queue / name).write_bytes(b"1")
+    run = start(tmp_path, target, "--flush")
+    _, errors = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 1
+    assert errors.count("kept in") == 1
+    assert sorted(path.name for path in queue.glob("*.tar")) == ["r1.tar", "r2.tar"]
+
+
+def test_tar_that_was_refused_does_not_stop_the_others(tmp_path: Path) -> None:
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    for name in ("r1.tar", "r2.tar"):
+        (queue / name).mkdir()  # cannot be copied
+    (queue / "r3.tar").write_bytes(b"1")
+    run = start(tmp_path, f"spool = {tmp_path}", "--flush")
+    _, errors = run.communicate(timeout=LIMIT_S)
+    assert errors.count("kept in") == 2
+    assert (tmp_path / "r3.tar").exists()
+
+
+def test_url_without_a_scheme_is_refused(tmp_path: Path) -> None:
+    for url in ("bbb.example.org", "ftp://bbb.example.org", "https://"):
+        run = start(tmp_path, f"url = {url}", "--flush")
+        _, errors = run.communicate(timeout=LIMIT_S)
+        assert run.returncode == 1
+        assert f"url must be http://HOST or https://HOST, not {url}" in errors
+
+
+def test_one_tar_is_tried_while_a_proxy_answers_for_the_appliance(tmp_path: Path) -> None:
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    for name in ("r1.tar", "r2.tar"):
+        (queue / name).write_bytes(b"1")
+    answer = b"HTTP/1.1 502 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with server(answer) as port:
+        run = start(tmp_path, f"url = http://127.0.0.1:{port}", "--flush")
+        _, errors = run.communicate(timeout=LIMIT_S)
+    assert errors.count("kept in") == 1

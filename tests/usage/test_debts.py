@@ -309,6 +309,7 @@ async def test_debt_is_listed_and_dismissed_for_good(used: UsedPool) -> None:
         for words, code, reason in (
             (("bbb-1",), 2, "name recordings or meetings"),
             (("bbb-1", lost, "--all"), 2, "name recordings or meetings"),
+            (("nope", "--all"), 1, "nope"),
             (("bbb-1", "nothing"), 1, "server bbb-1 owes no recording of nothing"),
         ):
             done = await ctl("dismiss", *words)
@@ -333,6 +334,8 @@ async def test_debt_is_listed_and_dismissed_for_good(used: UsedPool) -> None:
         assert await owed(used) == (0, 0)
         assert await in_database(used) == 0
         assert (await ctl("owed", "--json")).json == []
+        by_host = await ctl("dismiss", "127.0.0.1", "--all")  # owes nothing any more
+        assert (by_host.code, by_host.out) == (0, "0 recordings dismissed\n"), by_host.err
         entries = await used.features.audit.search(AuditQuery())
         before = [one.before for one in entries if one.result == DONE]
         assert [len(one["owed"]) for one in before if one] == [1, 2]

@@ -57,7 +57,16 @@ async def show_imports(deps: RecordingDeps, *, limit: int, failed: bool) -> Impo
         rejected = await admin.importer.in_thread(admin.spool.list_failed)
     except OSError as error:
         raise _disk(error) from error
-    return ImportOverview(tuple(found), count, tuple(spool), tuple(rejected))
+    failures = [await _with_reason(admin, one) for one in rejected]
+    return ImportOverview(tuple(found), count, tuple(spool), tuple(failures))
+
+
+async def _with_reason(admin: RecordingAdmin, one: FailedTar) -> FailedTar:
+    """Return a failed tar with the reason of the journal if there is none beside it, as for the
+    longest names. Raises DatabaseDown.
+    """
+    found = None if one.reason else await admin.history.find_tar(one.tar)
+    return one if found is None else replace(one, reason=found.error)
 
 
 async def find_import(

@@ -39,9 +39,16 @@ UPDATE appliance.imports SET state = 'waiting', attempts = 0, error = NULL, unde
     next_try_at = NULL, wait_reason = NULL, uploaded_bytes = NULL, upload_bytes = NULL
 WHERE id = $1
 """
-_FORGET = """
+# A tar in a spool is tried again after minutes, or hours if large ones are before it. One whose
+# appliance was stopped for longer gets a new row, which would lose `undelete`.
+_FORGET = f"""
 DELETE FROM appliance.imports
 WHERE state = 'done' AND finished_at < now() - $1::float8 * interval '1 second'
+    OR id IN (
+        SELECT r.id FROM ({_ROWS}) r WHERE state NOT IN ('done', 'failed') AND NOT undelete
+            AND COALESCE(next_try_at, started_at, created_at) < now() - interval '1 day'
+            AND NOT running
+    )
 """
 
 
@@ -76,8 +83,10 @@ class ImportHistory:
         """Reset a row; the caller has claimed its tar."""
         await self._store.execute(_RESTART, import_id, undelete)
 
-    async def forget_done(self, older_than_s: float) -> int:
-        """Remove the rows of successful imports; return how many. Failed ones stay."""
+    async def forget_old(self, older_than_s: float) -> int:
+        """Remove the rows of successful imports, and those of tars that no appliance has found in
+        its spool for a day; return how many. Failed ones stay.
+        """
         word = await self._store.execute(_FORGET, older_than_s, deadline_s=FORGET_DEADLINE_S)
         return int(word.rpartition(" ")[2])
 

@@ -98,7 +98,10 @@ async def retry_import(importer: Importer, name: str, *, undelete: bool = False)
 async def _import_claimed(importer: Importer, entry: ImportEntry) -> float | None:
     tar = entry.tar
     if await importer.in_thread(partial(importer.spool.look, tar.name)) != tar:
-        return None  # removed or replaced; the watcher finds the new one
+        # Removed or replaced; the watcher finds the new one. A tar that only seemed to be gone,
+        # as with a spool that was not mounted, begins with a new row.
+        await importer.journal.forget(entry.id)
+        return None
     if entry.state is ImportState.DONE:  # interrupted after the commit
         return await _clear(importer, tar, partial(importer.spool.accept, tar))
     if entry.state is ImportState.FAILED:

@@ -72,6 +72,11 @@ _STOPPED = """
 UPDATE appliance.imports SET attempts = GREATEST(attempts - 1, 0)
 WHERE id = $1 AND state IN ('extracting', 'placing')
 """
+# One by hand, named by its path, is ended by its caller, which reports why.
+_FORGET = """
+DELETE FROM appliance.imports
+WHERE id = $1 AND state NOT IN ('done', 'failed') AND NOT starts_with(file, '/')
+"""
 _FORGIVE = """
 INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
 VALUES ($1, $2, $3, $4, $5)
@@ -218,6 +223,10 @@ class ImportJournal:
     async def give_up(self, import_id: int, error: str) -> None:
         """Record that an import failed permanently."""
         await self._store.execute(_FAILED, import_id, ImportState.FAILED, _storable(error))
+
+    async def forget(self, import_id: int) -> None:
+        """Remove the row of a claimed import that has not ended, whose tar is gone."""
+        await self._store.execute(_FORGET, import_id)
 
     async def forgive(self, tar: SpooledTar, *, undelete: bool = False) -> None:
         """Reset the attempts of a failed tar, which is due at once."""

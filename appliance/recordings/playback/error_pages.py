@@ -1,4 +1,4 @@
-"""The pages that are shown in place of a recording, in the language of the appliance.
+"""The pages that are shown in place of a recording, in the language of the browser.
 
 Holds only the English texts that replace missing ones. Source: config/locales/*.yml, whose
 structure is Scalelite's.
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import quart
 
-from appliance.http.messages import Headers, Response
+from appliance.http.messages import Headers
 from appliance.http.page import render_page
 from appliance.http.quart_app import to_quart
+from appliance.recordings.playback.rules import best_language
 
 Texts = Mapping[str, Mapping[str, str]]
 """`{"recording_not_found": {"title": …, "info": …}, …}`."""
@@ -32,22 +33,24 @@ _RETRY = ((b"retry-after", b"10"),)
 
 
 class ErrorPages:
-    """Pages in one language, rendered once."""
+    """Renders the page for the current request."""
 
-    def __init__(self, locale: str, texts: Texts) -> None:
-        self._not_found = _render(404, locale, "recording_not_found", texts)
-        self._unavailable = _render(503, locale, "recordings_unavailable", texts, _RETRY)
+    def __init__(self, locale: str, texts: Mapping[str, Texts]) -> None:
+        """`locale`: of browsers that want no language that `texts` has."""
+        self._locale = locale
+        self._texts = texts
 
     def not_found(self) -> quart.Response:
         """Return the page for what does not exist, or may not be seen."""
-        return to_quart(self._not_found)
+        return self._render(404, "recording_not_found")
 
     def unavailable(self) -> quart.Response:
         """Return the page for what cannot be read at the moment."""
-        return to_quart(self._unavailable)
+        return self._render(503, "recordings_unavailable", _RETRY)
 
-
-def _render(status: int, locale: str, name: str, texts: Texts, more: Headers = ()) -> Response:
-    given, default = texts.get(name, {}), FALLBACK[name]
-    title, info = (given.get(key) or default[key] for key in ("title", "info"))
-    return render_page(status, locale, title, info, headers=more)
+    def _render(self, status: int, name: str, more: Headers = ()) -> quart.Response:
+        wanted = [tag for tag, quality in quart.request.accept_languages if quality > 0]
+        language = best_language(wanted, self._texts, self._locale)
+        given, default = self._texts.get(language, {}).get(name, {}), FALLBACK[name]
+        title, info = (given.get(key) or default[key] for key in ("title", "info"))
+        return to_quart(render_page(status, language, title, info, headers=more))

@@ -22,6 +22,7 @@ from werkzeug.datastructures import LanguageAccept
 from appliance.http.content_types import HTML, content_type_of
 from appliance.http.page_texts import load_texts
 from appliance.log import Log
+from appliance.recordings.playback.rules import best_language
 from appliance.recordings.recording import Recording
 from appliance.settings import Settings
 from appliance.settings.model import S3Settings
@@ -57,8 +58,8 @@ class PlainPage:
         texts = self._loaded.texts
         # Not `best_match`, which takes en, not de, for "de-AT, en;q=0.5".
         wanted = [tag for tag, quality in languages if quality > 0]
-        tags = (tag.replace("_", "-").partition("-")[0] for tag in (*wanted, self._settings.locale))
-        language = next((one for tag in tags if (one := tag.lower()) in texts), _ENGLISH)
+        known = [name for name, words in texts.items() if words]
+        language = best_language(wanted, known, self._settings.locale)
         words = texts[language]
         began = _began(recording.start_ms)
         page = self._loaded.template.render(

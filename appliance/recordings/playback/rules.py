@@ -75,18 +75,32 @@ def needs_player(target: str) -> bool:
     return target.startswith("/playback/presentation/")
 
 
+def best_language(wanted: Iterable[str], known: Iterable[str], default: str) -> str:
+    """Return the first language that there are texts for, of those that a browser wants, best
+    first, and the default; English, which is always known, if there are for none.
+    """
+    by_name = {"en": "en", **{name.lower(): name for name in known}}
+    for tag in (*wanted, default):
+        name = tag.replace("_", "-").lower()
+        found = by_name.get(name) or by_name.get(name.partition("-")[0])
+        if found:
+            return found
+    return "en"
+
+
 def moved_address(names: tuple[str, ...], query: str) -> str | None:
     """Return the new address of an old address below /playback/, None if it has none.
 
     BBB servers use the old addresses for the files of `video` and for the player before 2.3.
-    Scalelite's nginx redirects them too.
+    Scalelite's nginx redirects them too. The query is kept: it may hold where to begin.
     """
+    kept = f"?{quote(query, safe=_URL_SAFE)}" if query else ""
     if len(names) > 2 and names[0] == "video":
-        return "/" + "/".join(quote(name) for name in names)
+        return "/" + "/".join(quote(name) for name in names) + kept
     if names == ("presentation", "2.0", "playback.html"):
         meeting = parse_qs(query).get("meetingId", [""])[0]
         if is_record_id(meeting):
-            return f"/playback/{_PLAYER_APPLICATION}/{meeting}"
+            return f"/playback/{_PLAYER_APPLICATION}/{meeting}{kept}"
     return None
 
 

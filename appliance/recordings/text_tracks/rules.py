@@ -29,6 +29,10 @@ _LANGTAG = re.compile(
 ).fullmatch
 _MAX_LANG = 64
 _TIME = r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d)[.,](\d{1,3})"
+# Some SRT files have no blank lines between cues.
+_CUE_BEGINS = re.compile(
+    rf"^(?:[ \t]*\d+[ \t]*\n)?[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}", re.ASCII | re.MULTILINE
+)
 _TIMING = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?", re.ASCII).fullmatch
 
 
@@ -80,7 +84,7 @@ def to_webvtt(body: bytes) -> bytes | None:
     text = _decode(body).replace("\r\n", "\n").replace("\r", "\n")
     if re.match(r"WEBVTT(?:[ \t\n]|$)", text):
         return text.encode()
-    blocks = re.split(r"\n[ \t]*\n", text)
+    blocks = re.split(r"\n[ \t]*\n", _CUE_BEGINS.sub(r"\n\g<0>", text))
     cues = ssa_cues(text) if is_ssa(text) else [cue for cue in map(_cue, blocks) if cue is not None]
     return ("\n\n".join(["WEBVTT", *cues]) + "\n").encode() if cues else None
 

@@ -46,7 +46,7 @@ def server_of_upload(
         return None
     for server in servers:
         claims = _claims(token, server.secret)
-        if claims is not None and claims["sub"] in (server.id, urlsplit(server.url).hostname):
+        if claims is not None and _is_name_of(server, claims["sub"]):
             return server.id if _is_for(claims, record_id, now_s) else None
     return None
 
@@ -65,7 +65,7 @@ def reason_of_refusal(
     if claims is None or not isinstance(claims.get("sub"), str):
         return "its token cannot be read, or names no server", ""
     name = claims["sub"][:_MAX_NAME]
-    named = [one for one in servers if name in (one.id, urlsplit(one.url).hostname)]
+    named = [one for one in servers if _is_name_of(one, name)]
     if not named:
         return "unknown server", name
     if not any(_claims(token.strip(), one.secret) for one in named):
@@ -73,6 +73,12 @@ def reason_of_refusal(
     if claims.get("recordID") != record_id:
         return "its token is for another recording", name
     return "its token has expired or is valid for too long; check the clock of the server", name
+
+
+def _is_name_of(server: Server, name: object) -> bool:
+    """Whether a name is the id of a server, or its host, in which case does not count."""
+    host = urlsplit(server.url).hostname
+    return isinstance(name, str) and (name == server.id or name.lower() == host)
 
 
 def _read_unproven(token: str) -> dict[str, Any] | None:

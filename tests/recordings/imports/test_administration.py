@@ -191,6 +191,22 @@ async def test_overview_shows_the_disk_beside_the_journal(opened: RecordingAdmin
     assert (overview.imports, overview.count) == ((), 0)
 
 
+async def test_reason_comes_from_the_journal_if_the_name_is_too_long_for_one_beside_it(
+    opened: RecordingAdminBench,
+) -> None:
+    name = f"{'n' * 251}.tar"
+    (opened.bench.root / "spool" / name).write_bytes(b"x" * 2000)
+    await import_file(opened, opened.bench.root / "spool" / name)
+    for _ in range(2):
+        await opened.bench.database.execute("UPDATE appliance.imports SET next_try_at = NULL")
+        await opened.bench.run(name)
+    overview = await admin.show_imports(opened.res.recordings, limit=9, failed=False)
+    assert [(one.tar.name, one.reason) for one in overview.failed] == [
+        (name, overview.imports[0].error)
+    ]
+    assert overview.failed[0].reason
+
+
 async def test_failed_files_are_tried_again(opened: RecordingAdminBench) -> None:
     spool = opened.bench.root / "spool"
     (spool / "failed").mkdir()

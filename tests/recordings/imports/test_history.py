@@ -99,6 +99,22 @@ async def test_old_lines_of_good_imports_are_forgotten(bench: ImportBench) -> No
     await bench.database.execute(
         "UPDATE appliance.imports SET finished_at = now() WHERE id = $1", ids[1]
     )
-    assert await history.forget_done(90 * 86400) == 2
+    assert await history.forget_old(90 * 86400) == 2
     found, _ = await history.list_imports(limit=9)
     assert {one.id for one in found} == set(ids[:2])
+
+
+async def test_tars_that_no_appliance_finds_are_forgotten_after_a_day(bench: ImportBench) -> None:
+    history = ImportHistory(bench.database)
+    names = ("gone", "killed", "restored", "in-progress", "due")
+    ids = {name: await enter(bench, replace(TAR, name=name)) for name in names}
+    await bench.journal.begin(ids["killed"])
+    await history.restart(ids["restored"], undelete=True)
+    await bench.database.execute(
+        "UPDATE appliance.imports SET next_try_at = now() - interval '25 hours'"
+    )
+    await bench.journal.retry_later(ids["due"], "no bucket", wait_s=-3600, counts=False)
+    async with bench.journal.claim(replace(TAR, name="in-progress")):
+        assert await history.forget_old(90 * 86400) == 2
+    found, _ = await history.list_imports(limit=9)
+    assert {one.tar.name for one in found} == {"restored", "in-progress", "due"}

@@ -459,6 +459,18 @@ async def test_import_is_done_once_when_its_tar_cannot_be_taken_away(
     assert len(bench.log.named(event)) == 1
 
 
+async def test_tar_that_is_gone_waits_no_longer(bench: ImportBench) -> None:
+    path = bench.root / "spool/bad.tar"
+    for change in (path.unlink, lambda: path.write_bytes(b"another")):
+        path.write_bytes(b"x" * 2000)
+        tar = bench.tar(path.name)
+        assert await import_tar(bench.tools, tar) is not None
+        assert len(await bench.journal.list_imports()) == 1
+        change()
+        assert await import_tar(bench.tools, tar) is None
+        assert await bench.journal.list_imports() == []
+
+
 async def test_leftovers_are_removed_unless_somebody_works_on_them(bench: ImportBench) -> None:
     tar = bench.tar(drop(bench, "r1", VIDEO))
     async with bench.journal.claim(tar) as entry:

@@ -12,7 +12,7 @@ import jwt
 import pytest
 import trio
 
-from appliance.http.page_texts import LOCALE_DIRS, load_error_texts
+from appliance.http.page_texts import LOCALE_DIRS, load_page_texts
 from appliance.recordings.playback.served_files import ServedFiles
 from tests.doubles.features import open_features, rewire
 from tests.doubles.playback import INDEX, KEY, Player, open_player
@@ -381,8 +381,8 @@ async def test_addresses_of_old_nginx_files_lead_on(player: Player) -> None:
             ("/playback/video/rec-1/", "/video/rec-1/"),
             ("/recording/screenshare/rec-1/", "/screenshare/rec-1/"),
             (
-                "/playback/presentation/2.0/playback.html?meetingId=rec-1",
-                "/playback/presentation/2.3/rec-1",
+                "/playback/presentation/2.0/playback.html?meetingId=rec-1&t=1m30s",
+                "/playback/presentation/2.3/rec-1?meetingId=rec-1&t=1m30s",
             ),
         ):
             answer = await get(player, target)
@@ -399,12 +399,12 @@ async def test_formats_are_those_of_the_setting(opener: Opener) -> None:
             assert (await player.public.call("getMeetings")).returncode == "SUCCESS"
 
 
-async def test_page_speaks_the_language_of_the_appliance(
+async def test_page_speaks_the_language_of_the_browser_or_the_appliance(
     redis_url: str, redis_namespace: str, tmp_path: Path
 ) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_features(redis_url, redis_namespace, DEFAULT_LOCALE="de") as bare:
-            texts = load_error_texts(bare.settings.locale, bare.log, LOCALE_DIRS[1:2])
+            texts = load_page_texts(bare.log, LOCALE_DIRS[1:2])
             served = ServedFiles(bare.settings.recordings)
             # Without a database, too.
             res = rewire(bare, recordings__error_texts=texts, recordings__served=served)
@@ -412,6 +412,9 @@ async def test_page_speaks_the_language_of_the_appliance(
                 answer = await public.ask("GET", "/recording/x/presentation")
                 assert answer.status == 404
                 assert "Aufzeichnung nicht gefunden" in answer.body.decode()
+                english = ["Accept-Language: en-US,en;q=0.9,de;q=0.8"]
+                answer = await public.ask("GET", "/recording/x/presentation", headers=english)
+                assert "Recording Not Found" in answer.body.decode()
 
 
 async def test_secrets_are_in_no_log(player: Player) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.recordings.playback.rules import (
     accel_path,
+    best_language,
     cookies_named,
     is_inline,
     is_shown,
@@ -78,6 +79,20 @@ def test_page_stands_in_for_the_player(names: tuple[str, ...], stands_in: bool) 
 
 
 @pytest.mark.parametrize(
+    ("wanted", "default", "language"),
+    [
+        (["de-AT", "en"], "en", "de"),
+        (["en-US", "de"], "de", "en"),
+        (["pt-br"], "en", "pt-BR"),
+        (["xx"], "de_AT", "de"),
+        ([], "xx", "en"),
+    ],
+)
+def test_best_language_is_chosen(wanted: list[str], default: str, language: str) -> None:
+    assert best_language(wanted, ["de", "pt", "pt-BR"], default) == language
+
+
+@pytest.mark.parametrize(
     ("names", "query", "expected"),
     [
         (("video", "rec-1", ""), "", "/video/rec-1/"),
@@ -85,9 +100,10 @@ def test_page_stands_in_for_the_player(names: tuple[str, ...], stands_in: bool) 
         (("video", "rec-1"), "", None),
         (
             ("presentation", "2.0", "playback.html"),
-            "meetingId=r-1",
-            "/playback/presentation/2.3/r-1",
+            "meetingId=r-1&t=1m30s\r\n",
+            "/playback/presentation/2.3/r-1?meetingId=r-1&t=1m30s%0D%0A",
         ),
+        (("video", "rec-1", ""), "t=9", "/video/rec-1/?t=9"),
         (("presentation", "2.0", "playback.html"), "meetingId=../x", None),
         (("presentation", "2.0", "playback.html"), "", None),
     ],

@@ -63,6 +63,19 @@ def test_srt_becomes_webvtt() -> None:
         assert to_webvtt(body) == expected.encode()
 
 
+@pytest.mark.parametrize("numbers", [("1\n", "2\n"), ("", "")])
+def test_cues_of_srt_without_blank_lines_are_told_apart(numbers: tuple[str, str]) -> None:
+    first, second = numbers
+    body = f"{first}00:00:01,000 --> 00:00:02,000\na\n7\n{second}00:00:03,000 --> 00:00:04,000\nb"
+    if not first:  # a number just before the times is that of a cue
+        body = body.replace("\n7", "")
+    said = "a\n7" if first else "a"
+    expected = (
+        f"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{said}\n\n00:00:03.000 --> 00:00:04.000\nb\n"
+    )
+    assert to_webvtt(body.encode()) == expected.encode()
+
+
 def test_webvtt_stays_as_it_is() -> None:
     body = b"\xef\xbb\xbfWEBVTT - title\r\n\r\n00:01.000 --> 00:02.000\r\nHi\r\n"
     assert to_webvtt(body) == b"WEBVTT - title\n\n00:01.000 --> 00:02.000\nHi\n"

@@ -32,6 +32,8 @@ def sender(secret: str = SECRET, **claims: Any) -> str | None:
     [
         ({}, "b"),
         ({"sub": "bbb2.example.org"}, "b"),
+        ({"sub": "BBB2.Example.org"}, "b"),
+        ({"sub": "B"}, None),
         ({"exp": NOW_S + 600}, "b"),
         ({"exp": NOW_S + 1}, "b"),
         ({"exp": NOW_S}, None),
