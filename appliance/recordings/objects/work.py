@@ -8,7 +8,7 @@ Source: docs/object-storage.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from appliance.log import Log
 from appliance.recordings.imports.merge import is_deleted
 from appliance.recordings.objects.journal import DueWork, ObjectJournal
 from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.storage import NewObjects
 from appliance.recordings.store import RecordingStore
 
 _AT_ONCE = 2
@@ -145,12 +146,29 @@ class ObjectWork:
             async with self.journal.claim(record_id) as free:
                 if not free:
                     continue
-                left = await self.journal.list_uploads(record_id)
-                for new in left:
-                    await self.in_thread(partial(self.objects.discard, new))
-                await self.journal.forget_uploads(record_id)
+                left = await remove_unfinished(
+                    self.journal, self.objects, record_id, self.in_thread
+                )
             if left:
                 swept += 1
                 count = sum(len(new.names) for new in left)
                 self.log.info("unfinished_uploads_removed", record_id=record_id, objects=count)
         return swept
+
+
+async def remove_unfinished(
+    journal: ObjectJournal,
+    objects: RecordingObjects,
+    record_id: str,
+    in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+) -> list[NewObjects]:
+    """Remove what imports and moves that did not end have left of a recording, and return it.
+
+    The caller has claimed its objects. Raises DatabaseDown, OSError.
+    """
+    left = await journal.list_uploads(record_id)
+    for new in left:
+        await in_thread(partial(objects.discard, new))
+    if left:
+        await journal.forget_uploads(record_id)
+    return left
