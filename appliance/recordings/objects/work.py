@@ -110,6 +110,8 @@ class ObjectWork:
             if not free:  # an import or a move places them, and the row decides when it ends
                 await self.journal.postpone(work, "in use", wait_s=_BUSY_S)
                 return
+            # What is moved to the other state would not be found there again.
+            await remove_unfinished(self.journal, self.objects, work.record_id, self.in_thread)
             recording = await self.recordings.find_recording(work.record_id)
             if recording is None or is_deleted(recording):
                 await self.in_thread(partial(self.objects.remove, work.record_id))
