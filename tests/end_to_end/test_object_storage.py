@@ -113,6 +113,9 @@ def test_import_waits_for_the_object_store(
         assert appliance.front.get("getMeetings").returncode == "SUCCESS"
         assert appliance.front.get("getRecordings", recordID="r2").returncode == "SUCCESS"
         assert time.monotonic() - began_s < 2
+        hidden = appliance.front.get("publishRecordings", recordID="r2", publish="false")
+        assert hidden.text("published") == "false"
+        assert ask(appliance, "/presentation/r2/1.svg").status == 404
         assert appliance.front.get("deleteRecordings", recordID="r2").text("deleted") == "true"
     finally:
         proxy.fault = ""

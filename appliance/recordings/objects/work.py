@@ -58,7 +58,10 @@ class ObjectWork:
         self._wake.set()
 
     async def settle(self, record_ids: Iterable[str]) -> None:
-        """Wake the worker, and wait until the objects of recordings have followed, or SETTLE_S."""
+        """Wake the worker, and wait until the objects of recordings have followed, or SETTLE_S.
+
+        A fault of the bucket ends the wait, too: the work is repeated later.
+        """
         waiting = [self._awaited.setdefault(one, trio.Event()) for one in record_ids]
         self.wake()
         with trio.move_on_after(SETTLE_S):
@@ -97,6 +100,7 @@ class ObjectWork:
             except OSError as error:
                 reason = error.strerror or "I/O error"
                 self.faults.note("objects_not_moved", work.record_id, reason=reason)
+                self._end_wait(work.record_id)
                 with suppress(DatabaseDown):  # its lease ends
                     await self.journal.postpone(work, reason, wait_s=_RETRY_S)
             except DatabaseDown:
@@ -120,7 +124,10 @@ class ObjectWork:
                 for shown in recording.formats:
                     await self.in_thread(partial(move, work.record_id, shown.format))
             await self.journal.finish(work)
-        event = self._awaited.pop(work.record_id, None)
+        self._end_wait(work.record_id)
+
+    def _end_wait(self, record_id: str) -> None:
+        event = self._awaited.pop(record_id, None)
         if event is not None:
             event.set()
 
