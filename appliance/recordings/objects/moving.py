@@ -9,6 +9,7 @@ Source: docs/object-storage.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -205,7 +206,7 @@ class Mover:
         stored = []
         for format in formats:
             await self._thread(partial(settle, record_id, format))
-            directory = await self._thread(partial(self._disk.find, format, record_id))
+            directory = await self._thread(partial(_find_files, self._disk, format, record_id))
             if directory is None:
                 continue
             names = (str(directory), record_id, format)
@@ -261,7 +262,9 @@ class Mover:
         async with self.store.lock_recordings([record_id], None) as locked:
             for now in locked.recordings:
                 settle = self._disk.publish if now.published else self._disk.unpublish
-                return await self._thread(partial(settle, record_id, format))
+                await self._thread(partial(settle, record_id, format))
+                find = partial(_find_files, self._disk, format, record_id)
+                return await self._thread(find) is not None
         raise _NotMoved("it was deleted meanwhile")
 
     async def _stage(
@@ -287,6 +290,14 @@ class Mover:
 
     async def _thread(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+
+
+def _find_files(disk: RecordingFiles, format: str, record_id: str) -> Path | None:
+    """Return the directory of a format; None: there is no file in it, so it hides no objects."""
+    directory = disk.find(format, record_id)
+    if directory is None or not any(names for _, _, names in os.walk(directory)):
+        return None
+    return directory
 
 
 class _NotMoved(Exception):

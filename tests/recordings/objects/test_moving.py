@@ -130,3 +130,16 @@ async def test_every_format_of_a_failed_recording_stays(
         assert await move(bench, "disk") != [None]
         assert s3.keys(bucket) == {*before, "published/video/r1//no-file"}
         assert bench.tree() == set()
+
+
+async def test_empty_directory_replaces_nothing(
+    database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    async with imported(database_url, tmp_path, s3) as (bench, bucket):
+        (tmp_path / "published/video/r1").mkdir(parents=True)
+        before = s3.keys(bucket)
+        assert await move(bench, "s3") == [None]
+        assert s3.keys(bucket) == before
+        assert await move(bench, "disk") == [None]
+        assert bench.tree() == ON_DISK
+        assert s3.keys(bucket) == set()
