@@ -53,22 +53,25 @@ async def start_move(
 ) -> Move:
     """Start to move recordings, all of them without ids, in the background. Raises Refused."""
     admin = open_recordings(deps).admin
-    if move.to_bucket and not isinstance(deps.files, MixedStorage):
-        raise Refused(RefusalKind.INVALID, "there is no bucket: S3_RECORDING is not set")
-    before = admin.moves.newest
+    if not isinstance(deps.files, MixedStorage):
+        reason = "there is no bucket: set S3_RECORDING=true until everything has been moved"
+        raise Refused(RefusalKind.INVALID, reason)
+    before = admin.moves.get(move.dry_run)
     if before is not None and before.running:
-        raise Refused(RefusalKind.INVALID, "recordings are being moved already")
+        progress = f"{len(before.results)} of {before.total or '?'}"
+        reason = f"recordings are being moved to {before.to} already ({progress})"
+        raise Refused(RefusalKind.INVALID, f"{reason}; try again when that has ended")
     move.asked_s = trio.current_time()
-    admin.moves.newest = move
+    admin.moves[move.dry_run] = move
     fields = {"count": len(record_ids) or "all", "dry_run": move.dry_run}
     deps.log.info("recordings_moving", by=actor, to=move.to, **fields)
     admin.start_move(partial(_run, deps, actor, record_ids, move))
     return move
 
 
-def read_move(deps: RecordingDeps) -> Move | None:
-    """Return the newest move, and keep it going. Raises Refused."""
-    move = open_recordings(deps).admin.moves.newest
+def read_move(deps: RecordingDeps, *, dry_run: bool) -> Move | None:
+    """Return the newest move or dry run, and keep it going. Raises Refused."""
+    move = open_recordings(deps).admin.moves.get(dry_run)
     if move is not None:
         move.asked_s = trio.current_time()
     return move

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import trio
 
+from appliance.admin_calls.refusal import Refused
 from appliance.recordings.objects.journal import ObjectJournal
-from appliance.recordings.objects.move_model import Move
-from appliance.recordings.objects.moving import Mover
+from appliance.recordings.objects.mixed_storage import MixedStorage
+from appliance.recordings.objects.move_model import Move, MoveResult
+from appliance.recordings.objects.moving import Mover, read_move, start_move
 from appliance.recordings.storage import NewObjects
+from tests.doubles.features import EventBook
 from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.s3 import S3Server, open_objects
@@ -143,3 +148,30 @@ async def test_empty_directory_replaces_nothing(
         assert await move(bench, "disk") == [None]
         assert bench.tree() == ON_DISK
         assert s3.keys(bucket) == set()
+
+
+def deps_of(files: object) -> Any:
+    """Return what starting a move needs; it does not begin."""
+    admin = SimpleNamespace(moves={}, start_move=lambda run: None)
+    return SimpleNamespace(store=object(), files=files, admin=admin, log=EventBook())
+
+
+@pytest.mark.parametrize("to_bucket", [True, False])
+async def test_move_without_a_bucket_is_refused(to_bucket: bool) -> None:
+    with pytest.raises(Refused, match="set S3_RECORDING=true until everything has been moved"):
+        await start_move(deps_of(object()), "me", [], Move(to_bucket, dry_run=False))
+
+
+async def test_second_move_is_refused_with_the_progress_of_the_first_but_a_dry_run_is_not() -> None:
+    deps = deps_of(MixedStorage(cast(Any, None), cast(Any, None)))
+    first = Move(to_bucket=True, dry_run=False, total=3, results=[MoveResult("r1", None)])
+    await start_move(deps, "me", [], first)
+
+    with pytest.raises(Refused, match=r"moved to s3 already \(1 of 3\); try again when"):
+        await start_move(deps, "me", [], Move(to_bucket=False, dry_run=False))
+    dry_run = await start_move(deps, "me", [], Move(to_bucket=False, dry_run=True))
+
+    assert read_move(deps, dry_run=False) is first
+    assert read_move(deps, dry_run=True) is dry_run
+    first.running = False
+    await start_move(deps, "me", [], Move(to_bucket=False, dry_run=False))
