@@ -32,6 +32,8 @@ _INTERVAL_S = 10.0
 """Between two looks for work that another appliance has queued, or left."""
 _RETRY_S = 30.0
 _BUSY_S = 2.0
+_SWEEP_RETRY_S = 60.0
+"""Until the next round of the sweeper after one that failed, if its interval is not shorter."""
 SETTLE_S = 5.0
 """How long a call waits for the objects that it has queued."""
 
@@ -136,32 +138,40 @@ class ObjectWork:
     async def sweep_forever(self) -> None:
         """Remove leftovers of dead imports and moves, at once and at intervals, until cancelled."""
         while True:
+            wait_s = self.sweep_interval_s
             try:
                 await self.sweep()
-            except DatabaseDown:
-                pass  # the database logs the outage
+            except DatabaseDown:  # the database logs the outage
+                wait_s = min(wait_s, _SWEEP_RETRY_S)
             except OSError as error:
                 self.faults.note("objects_not_swept", "bucket", reason=error.strerror)
-            await trio.sleep(self.sweep_interval_s)
+                wait_s = min(wait_s, _SWEEP_RETRY_S)
+            await trio.sleep(wait_s)
 
     async def sweep(self) -> int:
         """Remove objects and unfinished uploads of imports and moves that did not end.
 
         Return the number of recordings. Those that are running hold the claim. Raises DatabaseDown,
-        OSError.
+        OSError: of a recording after the others, or at once if the bucket cannot be reached.
         """
-        swept = 0
+        swept, failure = 0, None
         for record_id in await self.journal.recordings_with_uploads():
             async with self.journal.claim(record_id) as free:
                 if not free:
                     continue
-                left = await remove_unfinished(
-                    self.journal, self.objects, record_id, self.in_thread
-                )
+                try:
+                    left = await remove_unfinished(
+                        self.journal, self.objects, record_id, self.in_thread
+                    )
+                except OSError as error:
+                    failure, left = error, []
+                    await self.in_thread(self.objects.check)
             if left:
                 swept += 1
                 count = sum(len(new.names) for new in left)
                 self.log.info("unfinished_uploads_removed", record_id=record_id, objects=count)
+        if failure is not None:
+            raise failure
         return swept
 
 
