@@ -44,7 +44,7 @@ def move(console: Console, client: ControlClient, args: Namespace) -> int:
         "concurrency": min(args.concurrency, 4),
     }
     client.post("moveRecordings", body, deadline_s=LONG_S)
-    moved, failed = _follow(console, client)
+    moved, failed = _follow(console, client, "true" if args.dry_run else "false")
     if console.as_json:
         failures = [{"record_id": name, "problem": problem} for name, problem in failed]
         console.document({"moved": moved, "failed": failures, "count": len(moved)})
@@ -56,14 +56,16 @@ def move(console: Console, client: ControlClient, args: Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def _follow(console: Console, client: ControlClient) -> tuple[list[str], list[tuple[str, str]]]:
+def _follow(
+    console: Console, client: ControlClient, dry_run: str
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Show the progress until the end; return what was moved, and what was not and why."""
     progress, after, running = Progress(console), 0, True
     moved: list[str] = []
     failed: list[tuple[str, str]] = []
     try:
         while running:
-            answer = client.get_long("getMove", after=str(after))
+            answer = client.get_long("getMove", after=str(after), dry_run=dry_run)
             running, after = answer["running"], answer["next_after"]
             for one in answer["results"]:
                 if one["problem"] is None:

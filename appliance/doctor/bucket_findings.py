@@ -10,6 +10,7 @@ from appliance.recordings.objects.bucket_facts import BucketFacts
 
 _POLICY = "give the key the rights that docs/object-storage.md lists"
 _TOKEN = "renew AWS_SESSION_TOKEN, or give the machine a role"
+_PROFILE = "correct AWS_PROFILE, or the files in ~/.aws of the service's user"
 _REGION = "correct S3_REGION, or S3_ENDPOINT_URL"
 _BUSY = "the store is overloaded or has a fault: ask its operator; imports are tried again"
 _FULL = "make room in the bucket, or raise its quota; imports wait"
@@ -20,6 +21,8 @@ _ADVICE = {
     "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY, or the clock of this host",
     "RequestTimeTooSkewed": "run NTP on this host (`timedatectl`)",
     "NoCredentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role",
+    "ProfileNotFound": _PROFILE,
+    "ConfigParseError": _PROFILE,
     "ExpiredToken": _TOKEN,
     "InvalidToken": _TOKEN,
     "PermanentRedirect": _REGION,
@@ -32,6 +35,7 @@ _ADVICE = {
     "InsufficientStorage": _FULL,
     "XMinioStorageFull": _FULL,
 }
+_UNKNOWN = "not known: the key may not ask for it, or the store does not say"
 _UNREACHABLE = (
     "check S3_ENDPOINT_URL, S3_CA_FILE and the network; imports wait, playback answers 503"
 )
@@ -76,11 +80,10 @@ def _judge_rules(check: str, facts: BucketFacts) -> Iterator[Finding]:
             "deleted recordings are kept as old versions without a time limit",
             "add a lifecycle rule that deletes noncurrent versions",
         )
-    elif facts.versioning is not None:
+    else:
         kept = "old versions are deleted by a rule" if facts.versioning else "none are kept"
-        yield ok(f"{check}, versions", kept)
-    if facts.ends_uploads is not None:
-        text = "a lifecycle rule ends unfinished ones"
-        if not facts.ends_uploads:
-            text = "no lifecycle rule ends unfinished ones; the appliance removes its own"
-        yield ok(f"{check}, uploads", text)
+        yield ok(f"{check}, versions", _UNKNOWN if facts.versioning is None else kept)
+    text = "a lifecycle rule ends unfinished ones"
+    if not facts.ends_uploads:
+        text = "no lifecycle rule ends unfinished ones; the appliance removes its own"
+    yield ok(f"{check}, uploads", _UNKNOWN if facts.ends_uploads is None else text)

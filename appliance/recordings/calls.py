@@ -189,13 +189,14 @@ async def _move(
     """Move the files of every format on the disk; False: nothing was moved."""
     recordings = locked.recordings
     wanted = [(one.record_id, shown.format) for one in recordings for shown in one.formats]
+    disk, missing = disk_of(files), None
     try:
-        missing = await deps.in_thread(partial(_find_missing, files, wanted))
+        # A bucket is not asked: if it hangs, the rows would stay locked, and connections in use.
+        if disk is files:
+            missing = await deps.in_thread(partial(_find_missing, disk, wanted))
         if missing is None:
             await _write_note(deps, locked, recordings, delete=False)
-            await trio.to_thread.run_sync(
-                partial(_move_all, disk_of(files), wanted, publish=publish)
-            )
+            await trio.to_thread.run_sync(partial(_move_all, disk, wanted, publish=publish))
     except OSError as error:
         record_ids = [one.record_id for one in recordings][:_NAMED_IN_LOG]
         fields = {"record_ids": record_ids, "path": error.filename2 or error.filename}
@@ -207,7 +208,9 @@ async def _move(
     return missing is None
 
 
-def _find_missing(files: Storage, wanted: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+def _find_missing(
+    files: RecordingFiles, wanted: Sequence[tuple[str, str]]
+) -> tuple[str, str] | None:
     """Return a format without files, None if all have files."""
     for record_id, format in wanted:
         if not files.has(format, record_id):

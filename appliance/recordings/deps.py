@@ -19,7 +19,7 @@ from appliance.recordings.imports.history import ImportHistory
 from appliance.recordings.imports.manual import ManualImport
 from appliance.recordings.imports.spool import Spool
 from appliance.recordings.imports.spool_admin import SpoolAdmin
-from appliance.recordings.objects.move_model import Moves
+from appliance.recordings.objects.move_model import Move
 from appliance.recordings.objects.work import ObjectWork
 from appliance.recordings.playback.from_bucket import ObjectPlayback
 from appliance.recordings.playback.served_files import ServedFiles
@@ -48,7 +48,8 @@ class RecordingAdmin:
     """Starts a job in the background; jobs run one after the other, without a time limit."""
     start_move: Callable[[Callable[[], Awaitable[object]]], None]
     """Starts a job beside the others."""
-    moves: Moves = field(default_factory=Moves)
+    moves: dict[bool, Move] = field(default_factory=dict)
+    """The newest move of this process, and the newest dry run (True)."""
     under_way: dict[int, ManualImport] = field(default_factory=dict)
     """Running manual imports, by import id."""
 

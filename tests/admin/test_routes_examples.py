@@ -121,7 +121,8 @@ def room(request: pytest.FixtureRequest, call: AdminCall[Any]) -> RecordingRoom 
     if call.name not in OF_RECORDINGS:
         return None
     directory = request.getfixturevalue("tmp_path")
-    return RecordingRoom(request.getfixturevalue("database_url"), directory)
+    has_bucket = call.name == "moveRecordings"
+    return RecordingRoom(request.getfixturevalue("database_url"), directory, has_bucket)
 
 
 @pytest.mark.parametrize("call", PUBLIC, ids=lambda call: call.name)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall
@@ -23,8 +23,10 @@ from appliance.callbacks.rules import recording_ready
 from appliance.features import Features
 from appliance.model import ServerChange, ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
+from appliance.recordings.files import RecordingFiles
 from appliance.recordings.imports.admin_calls import IMPORT_CALLS
 from appliance.recordings.objects.admin_calls import MOVE_CALLS
+from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.uploads.refused import RefusedUpload
 from appliance.servers.maintenance.calls import EXAMPLE_FROM, EXAMPLE_UNTIL
 from appliance.servers.maintenance.rules import Window
@@ -108,6 +110,8 @@ class RecordingRoom:
 
     database_url: str
     root: Path
+    has_bucket: bool = False
+    """There is one by the settings, which nothing is read from."""
 
 
 @asynccontextmanager
@@ -155,6 +159,9 @@ async def _with_recordings(
         yield res, None
         return
     async with open_admin_bench_of(res, room.database_url, room.root) as (full, bench):
+        if room.has_bucket:
+            mixed = MixedStorage(cast(Any, None), cast(RecordingFiles, bench.files))
+            full = rewire(full, recordings__files=mixed)
         yield full, bench
 
 

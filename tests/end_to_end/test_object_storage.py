@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,11 @@ def test_recording_lives_in_the_bucket(
     wait_for(lambda: s3.keys(bucket) == set(), 20, "the objects are deleted")
 
 
+def import_of(appliance: ApplianceProcess, name: str) -> dict[str, Any]:
+    imports: list[dict[str, Any]] = appliance.control.get("getImports")["imports"]
+    return next(one for one in imports if one["file"] == name)
+
+
 def test_import_waits_for_the_object_store(
     appliance: ApplianceProcess, proxy: FaultyProxy, s3: S3Server, bucket: str, tmp_path: Path
 ) -> None:
@@ -96,9 +102,8 @@ def test_import_waits_for_the_object_store(
     try:
         deliver(appliance, tmp_path, "r3")
         appliance.wait_event("recording_import_waits", 60, file="r3.tar")
-        entry = next(
-            one for one in appliance.control.get("getImports")["imports"] if one["file"] == "r3.tar"
-        )
+        wait_for(lambda: import_of(appliance, "r3.tar")["wait_reason"], 10, "its reason is written")
+        entry = import_of(appliance, "r3.tar")
         assert (entry["state"], entry["attempts"]) == ("waiting", 0)
         assert entry["wait_reason"] == "SlowDown"
         assert "SlowDown" in entry["error"]
@@ -113,6 +118,9 @@ def test_import_waits_for_the_object_store(
         assert appliance.front.get("getMeetings").returncode == "SUCCESS"
         assert appliance.front.get("getRecordings", recordID="r2").returncode == "SUCCESS"
         assert time.monotonic() - began_s < 2
+        hidden = appliance.front.get("publishRecordings", recordID="r2", publish="false")
+        assert hidden.text("published") == "false"
+        assert ask(appliance, "/presentation/r2/1.svg").status == 404
         assert appliance.front.get("deleteRecordings", recordID="r2").text("deleted") == "true"
     finally:
         proxy.fault = ""

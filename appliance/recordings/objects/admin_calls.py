@@ -36,6 +36,7 @@ class MoveRequest(Fields, frozen=True):
     """getMove."""
 
     after: After = 0
+    dry_run: Annotated[Flag, Meta(description="The newest dry run instead.")] = False
 
 
 class MovedJson(Answer, frozen=True):
@@ -85,7 +86,8 @@ async def _read_move(deps: RecordingDeps, call: Call[Any], answer: Any) -> Mappi
 
 
 async def _get(deps: RecordingDeps, call: Call[MoveRequest]) -> MoveJson:
-    return _move_json(moving.read_move(deps), call.read().after)
+    request = call.read()
+    return _move_json(moving.read_move(deps, dry_run=request.dry_run), request.after)
 
 
 _EXAMPLE = MoveJson(
@@ -114,6 +116,6 @@ MOVE_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         "The newest move of this appliance: ask again with `next_after` while it is running.",
         _EXAMPLE,
         role=Role.VIEWER,
-        request={"after": "0"},
+        request={"after": "0", "dry_run": "false"},
     ),
 )

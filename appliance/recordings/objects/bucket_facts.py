@@ -29,7 +29,7 @@ class BucketFacts:
     skew_s: float | None = None
     """How far the clock of the store is ahead; None: not known."""
     versioning: bool | None = None
-    """Whether deleted objects stay as old versions; None: not known."""
+    """Whether deleted objects stay, or have stayed, as old versions; None: not known."""
     ends_versions: bool = False
     """Whether a lifecycle rule deletes old versions."""
     ends_uploads: bool | None = None
@@ -81,7 +81,8 @@ def _read_back(bucket: Bucket, key: str, content: bytes) -> None:
 
 def _versioning(bucket: Bucket) -> bool | None:
     try:
-        return bucket.call("get_bucket_versioning").get("Status") == "Enabled"
+        # Suspended: no more are made, but those there are stay.
+        return bucket.call("get_bucket_versioning").get("Status") in ("Enabled", "Suspended")
     except BucketFault:
         return None
 

@@ -6,6 +6,7 @@ Pure. Source: Scalelite's recording_importer.rb, whose objects are found and whi
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from appliance.http.content_types import content_type_of
@@ -14,6 +15,8 @@ from appliance.recordings.recording import is_format, is_record_id
 PART_BYTES = 16 << 20
 """Size from which files are uploaded in parts, and of each part."""
 MAX_PARTS = 10_000
+_MAX_KEY_BYTES = 1024 - len("un")
+"""S3's limit, less what the key of a published file grows by when it is unpublished."""
 _DOWNLOADED = (".pdf", ".ogg")
 """Files that Scalelite stores as attachments."""
 
@@ -38,6 +41,13 @@ class ObjectKeys:
     def probe(self, name: str) -> str:
         """Return the key of an object with which doctor tries its rights."""
         return f"{self.prefix}/{name}" if self.prefix else name
+
+
+def is_key(text: str) -> bool:
+    """Return whether an object can have a key: any text but control characters and surrogates."""
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        return False
+    return len(text.encode()) <= _MAX_KEY_BYTES
 
 
 def object_headers(name: str) -> dict[str, str]:

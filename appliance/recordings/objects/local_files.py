@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.recordings.imports.model import BrokenTar
+from appliance.recordings.objects.keys import is_key
 from appliance.recordings.objects.tar_slices import Content, read_slices
 from appliance.recordings.text_tracks.caption_files import INDEX
-
-_MAX_KEY_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +30,24 @@ class LocalFile:
 
 
 def local_files(source: str, prefix: str) -> list[LocalFile]:
-    """Return the files below a directory. Raises BrokenTar: a name cannot be a key."""
-    files, slices = [], read_slices(Path(source))
-    for folder, _, names in os.walk(source):
+    """Return the files below a directory, which may be a link itself.
+
+    Raises BrokenTar: a name cannot be a key, or a link leads out of it or to a directory. A disk
+    serves what is behind a link to a directory, so it must not be left out.
+    """
+    files, slices, root = [], read_slices(Path(source)), Path(source).resolve()
+    for folder, folders, names in os.walk(source):
+        for name in folders:
+            if (Path(folder) / name).is_symlink():
+                raise BrokenTar(f"a link to a directory cannot be stored: {name!a}")
         for name in sorted(names):
             path = Path(folder) / name
             if not path.is_file():
-                continue  # a link to nothing, or to a directory
+                continue  # a link to nothing
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise BrokenTar(f"a link leads out of the recording: {name!a}")
             key = prefix + path.relative_to(source).as_posix()
-            try:
-                long = len(key.encode()) > _MAX_KEY_BYTES
-            except UnicodeEncodeError:
-                long = True
-            if long or not key.isprintable():
+            if not is_key(key):
                 raise BrokenTar(f"the name of a file cannot be that of an object: {name!a}")
             files.append(LocalFile(path, key, path.stat().st_size, slices.get(path, path)))
     return files

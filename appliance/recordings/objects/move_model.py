@@ -35,10 +35,3 @@ class Move:
     def to(self) -> str:
         """Return the destination as `ctl` names it."""
         return "s3" if self.to_bucket else "disk"
-
-
-@dataclass(slots=True)
-class Moves:
-    """The newest move of this process."""
-
-    newest: Move | None = None

@@ -1,13 +1,15 @@
 """Moves the files of recordings between the disk and the bucket (`ctl recordings move`).
 
 A recording is copied, every file is verified by size and checksum, and only then its source is
-removed; what was interrupted is completed by repeating it. Its objects are claimed meanwhile, so no
-import and no text track comes in between; users may publish and unpublish it.
+removed; what was interrupted is completed by repeating it. A format that is in both places is the
+one on the disk. The objects are claimed meanwhile, so no import and no text track comes in between;
+users may publish and unpublish the recording.
 Source: docs/object-storage.md.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +30,7 @@ from appliance.recordings.objects.journal import MOVE, ObjectJournal
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.move_model import Move, MoveResult
 from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.objects.work import remove_unfinished
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import RecordingStore
 
@@ -50,22 +53,25 @@ async def start_move(
 ) -> Move:
     """Start to move recordings, all of them without ids, in the background. Raises Refused."""
     admin = open_recordings(deps).admin
-    if move.to_bucket and not isinstance(deps.files, MixedStorage):
-        raise Refused(RefusalKind.INVALID, "there is no bucket: S3_RECORDING is not set")
-    before = admin.moves.newest
+    if not isinstance(deps.files, MixedStorage):
+        reason = "there is no bucket: set S3_RECORDING=true until everything has been moved"
+        raise Refused(RefusalKind.INVALID, reason)
+    before = admin.moves.get(move.dry_run)
     if before is not None and before.running:
-        raise Refused(RefusalKind.INVALID, "recordings are being moved already")
+        progress = f"{len(before.results)} of {before.total or '?'}"
+        reason = f"recordings are being moved to {before.to} already ({progress})"
+        raise Refused(RefusalKind.INVALID, f"{reason}; try again when that has ended")
     move.asked_s = trio.current_time()
-    admin.moves.newest = move
+    admin.moves[move.dry_run] = move
     fields = {"count": len(record_ids) or "all", "dry_run": move.dry_run}
     deps.log.info("recordings_moving", by=actor, to=move.to, **fields)
     admin.start_move(partial(_run, deps, actor, record_ids, move))
     return move
 
 
-def read_move(deps: RecordingDeps) -> Move | None:
-    """Return the newest move, and keep it going. Raises Refused."""
-    move = open_recordings(deps).admin.moves.newest
+def read_move(deps: RecordingDeps, *, dry_run: bool) -> Move | None:
+    """Return the newest move or dry run, and keep it going. Raises Refused."""
+    move = open_recordings(deps).admin.moves.get(dry_run)
     if move is not None:
         move.asked_s = trio.current_time()
     return move
@@ -194,53 +200,89 @@ class Mover:
         recording = await self.store.find_recording(record_id)
         if recording is None or is_deleted(recording):
             return False
-        copy = self._upload if self.move.to_bucket else self._download
-        for format in formats:
-            await copy(recording, format)
+        await (self._upload if self.move.to_bucket else self._download)(recording, formats)
         return True
 
-    async def _upload(self, recording: Recording, format: str) -> None:
+    async def _upload(self, recording: Recording, formats: Sequence[str]) -> None:
         record_id, published = recording.record_id, recording.published
         settle = self._disk.publish if published else self._disk.unpublish
-        await self._thread(partial(settle, record_id, format))
-        directory = await self._thread(partial(self._disk.find, format, record_id))
-        if directory is None:
-            return
-        names = (str(directory), record_id, format)
-        compare = partial(self._objects.compare, *names, published=published)
-        new, present = await self._thread(compare)
-        await self.journal.note_uploads(MOVE, new)
-        store = partial(self._objects.store, *names, published=published, present=present)
-        await self._thread(partial(store, transfer=self.move.transfer))
+        stored = []
+        for format in formats:
+            await self._thread(partial(settle, record_id, format))
+            directory = await self._thread(partial(_find_files, self._disk, format, record_id))
+            if directory is None:
+                continue
+            names = (str(directory), record_id, format)
+            compare = partial(self._objects.compare, *names, published=published)
+            new, present = await self._thread(compare)
+            await self.journal.note_uploads(MOVE, new)
+            store = partial(self._objects.store, *names, published=published, present=present)
+            await self._thread(partial(store, transfer=self.move.transfer))
+            stored.append(format)
         async with self.store.lock_recordings([record_id], None) as locked:
-            await self._follow(locked.recordings, format, published)
-            await self.journal.complete_uploads(MOVE, record_id, [format])
-            if locked.recordings:
+            for format in stored:
+                await self._follow(locked.recordings, format, published)
+            await self.journal.complete_uploads(MOVE, record_id, stored)
+            for format in stored if locked.recordings else ():
                 await self._thread(partial(self._disk.remove, record_id, format))
         await self._thread(self._disk.empty_trash)
 
-    async def _download(self, recording: Recording, format: str) -> None:
-        record_id, published = recording.record_id, recording.published
-        staged = await self._thread(
-            partial(self._disk.new_staged, record_id, format, published=published)
-        )
+    async def _download(self, recording: Recording, formats: Sequence[str]) -> None:
+        """Copy the formats that the disk does not have, and delete the objects of all.
+
+        A directory on the disk is complete, and what viewers see. Objects beside it are older, or
+        of an upload or a deletion that was interrupted.
+        """
+        record_id = recording.record_id
+        await remove_unfinished(self.journal, self._objects, record_id, self._thread)
+        known = {shown.format for shown in recording.formats}
+        keys, kept, staged = list[str](), list[str](), dict[str, str]()
         try:
-            fetch = partial(self._objects.fetch, record_id, format, Path(staged))
-            fetch = partial(fetch, published=published, transfer=self.move.transfer)
-            keys = await self._thread(fetch)
-            if not keys:
-                raise _NotMoved("it has no files")
+            for format in formats:
+                if await self._settle_on_disk(record_id, format):
+                    kept.append(format)
+                elif found := await self._stage(recording, format, staged):
+                    keys += found
+                elif format in known:
+                    raise _NotMoved("it has no files")
             async with self.store.lock_recordings([record_id], None) as locked:
-                for now in locked.recordings:
-                    place = partial(self._disk.place, staged, record_id, format)
-                    await self._thread(partial(place, published=now.published))
+                for format, path in staged.items():
+                    place = partial(self._disk.place, path, record_id, format)
+                    for now in locked.recordings:
+                        await self._thread(partial(place, published=now.published))
                 if not locked.recordings:
                     raise _NotMoved("it was deleted meanwhile")
-        except BaseException:
+        finally:
             with trio.move_on_after(_UNSTAGE_S, shield=True):
-                await self._thread(partial(self._disk.unstage, staged))
-            raise
+                for path in staged.values():  # placed ones do not exist any more
+                    await self._thread(partial(self._disk.unstage, path))
         await self._thread(partial(self._objects.delete, keys))
+        for format in kept:
+            await self._thread(partial(self._objects.remove, record_id, format))
+
+    async def _settle_on_disk(self, record_id: str, format: str) -> bool:
+        """Return whether the disk has a format, in the place that the row demands by then."""
+        async with self.store.lock_recordings([record_id], None) as locked:
+            for now in locked.recordings:
+                settle = self._disk.publish if now.published else self._disk.unpublish
+                await self._thread(partial(settle, record_id, format))
+                find = partial(_find_files, self._disk, format, record_id)
+                return await self._thread(find) is not None
+        raise _NotMoved("it was deleted meanwhile")
+
+    async def _stage(
+        self, recording: Recording, format: str, staged: dict[str, str]
+    ) -> Sequence[str]:
+        """Copy a format beside its place on the disk, and return its keys, none if it has none."""
+        record_id, published = recording.record_id, recording.published
+        make = partial(self._disk.new_staged, record_id, format, published=published)
+        staged[format] = await self._thread(make)
+        fetch = partial(self._objects.fetch, record_id, format, Path(staged[format]))
+        fetch = partial(fetch, published=published, transfer=self.move.transfer)
+        keys = await self._thread(fetch)
+        if not keys:
+            await self._thread(partial(self._disk.unstage, staged.pop(format)))
+        return keys
 
     async def _follow(self, locked: Sequence[Recording], format: str, published: bool) -> None:
         """Move objects to where the row says now."""
@@ -251,6 +293,14 @@ class Mover:
 
     async def _thread(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+
+
+def _find_files(disk: RecordingFiles, format: str, record_id: str) -> Path | None:
+    """Return the directory of a format; None: there is no file in it, so it hides no objects."""
+    directory = disk.find(format, record_id)
+    if directory is None or not any(names for _, _, names in os.walk(directory)):
+        return None
+    return directory
 
 
 class _NotMoved(Exception):

@@ -81,7 +81,7 @@ class RecordingObjects:
 
     def has(self, format: str, record_id: str) -> bool:
         """Return whether a format has objects, published or not."""
-        return self._present(record_id, format) is not None
+        return next(self._prefixes(record_id, format), None) is not None
 
     @_in_worker
     def where(self, record_id: str) -> dict[str, tuple[bool, bool]]:
@@ -291,26 +291,31 @@ class RecordingObjects:
 
     def read_tracks(self, record_id: str, format: str) -> list[TextTrack]:
         """Return the tracks of the index whose objects exist."""
-        prefix = self._present(record_id, format)
+        prefix = next(self._prefixes(record_id, format), None)
         return [] if prefix is None else self._tracks(prefix)
 
     def read_track(self, record_id: str, format: str, track: TextTrack) -> bytes:
         """Return the content of a track."""
-        prefix = self._present(record_id, format)
+        prefix = next(self._prefixes(record_id, format), None)
         found = None if prefix is None else self.bucket.read(prefix + track.file_name)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), track.file_name)
         return found
 
     def write_track(self, record_id: str, format: str, track: TextTrack, webvtt: bytes) -> bool:
-        """Add or replace a track, its file before the index; False: the format has no objects."""
-        prefix = self._present(record_id, format)
-        if prefix is None:
-            return False
-        tracks = add_track(self._index(prefix), track)
-        self.bucket.put(prefix + tracks[-1].file_name, webvtt)
-        self.bucket.put(prefix + INDEX, render_index(tracks))
-        return True
+        """Add or replace a track, its file before the index; False: the format has no objects.
+
+        Of an interrupted move between the states both get it, since one index replaces the other.
+        """
+        prefixes = list(self._prefixes(record_id, format))
+        tracks = list[TextTrack]()
+        for prefix in prefixes:
+            tracks += [one for one in self._index(prefix) if not any(map(one.is_same, tracks))]
+        tracks = add_track(tracks, track)
+        for prefix in prefixes:
+            self.bucket.put(prefix + tracks[-1].file_name, webvtt)
+            self.bucket.put(prefix + INDEX, render_index(tracks))
+        return bool(prefixes)
 
     def _uploaded_tracks(
         self, record_id: str, format: str, present: Container[str]
@@ -334,14 +339,12 @@ class RecordingObjects:
     def _index(self, prefix: str) -> list[TextTrack]:
         return parse_index(self.bucket.read(prefix + INDEX))
 
-    def _present(self, record_id: str, format: str) -> str | None:
-        """Return what the keys of a format begin with, the published ones first."""
-        if not (is_format(format) and is_record_id(record_id)):
-            return None
-        for published in _STATES:
-            if self._exists(format, record_id, published):
-                return self.keys.directory(format, record_id, published=published)
-        return None
+    def _prefixes(self, record_id: str, format: str) -> Iterator[str]:
+        """Yield what the keys of a format begin with, the published ones first."""
+        if is_format(format) and is_record_id(record_id):
+            for published in _STATES:
+                if self._exists(format, record_id, published):
+                    yield self.keys.directory(format, record_id, published=published)
 
     def _all(self, record_id: str, format: str, published: bool) -> Iterator[StoredObject]:
         return self.bucket.list_objects(self.keys.directory(format, record_id, published=published))

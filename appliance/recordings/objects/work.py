@@ -8,7 +8,7 @@ Source: docs/object-storage.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from appliance.log import Log
 from appliance.recordings.imports.merge import is_deleted
 from appliance.recordings.objects.journal import DueWork, ObjectJournal
 from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.storage import NewObjects
 from appliance.recordings.store import RecordingStore
 
 _AT_ONCE = 2
@@ -31,6 +32,8 @@ _INTERVAL_S = 10.0
 """Between two looks for work that another appliance has queued, or left."""
 _RETRY_S = 30.0
 _BUSY_S = 2.0
+_SWEEP_RETRY_S = 60.0
+"""Until the next round of the sweeper after one that failed, if its interval is not shorter."""
 SETTLE_S = 5.0
 """How long a call waits for the objects that it has queued."""
 
@@ -57,7 +60,10 @@ class ObjectWork:
         self._wake.set()
 
     async def settle(self, record_ids: Iterable[str]) -> None:
-        """Wake the worker, and wait until the objects of recordings have followed, or SETTLE_S."""
+        """Wake the worker, and wait until the objects of recordings have followed, or SETTLE_S.
+
+        A fault of the bucket ends the wait, too: the work is repeated later.
+        """
         waiting = [self._awaited.setdefault(one, trio.Event()) for one in record_ids]
         self.wake()
         with trio.move_on_after(SETTLE_S):
@@ -96,6 +102,7 @@ class ObjectWork:
             except OSError as error:
                 reason = error.strerror or "I/O error"
                 self.faults.note("objects_not_moved", work.record_id, reason=reason)
+                self._end_wait(work.record_id)
                 with suppress(DatabaseDown):  # its lease ends
                     await self.journal.postpone(work, reason, wait_s=_RETRY_S)
             except DatabaseDown:
@@ -109,6 +116,8 @@ class ObjectWork:
             if not free:  # an import or a move places them, and the row decides when it ends
                 await self.journal.postpone(work, "in use", wait_s=_BUSY_S)
                 return
+            # What is moved to the other state would not be found there again.
+            await remove_unfinished(self.journal, self.objects, work.record_id, self.in_thread)
             recording = await self.recordings.find_recording(work.record_id)
             if recording is None or is_deleted(recording):
                 await self.in_thread(partial(self.objects.remove, work.record_id))
@@ -117,7 +126,10 @@ class ObjectWork:
                 for shown in recording.formats:
                     await self.in_thread(partial(move, work.record_id, shown.format))
             await self.journal.finish(work)
-        event = self._awaited.pop(work.record_id, None)
+        self._end_wait(work.record_id)
+
+    def _end_wait(self, record_id: str) -> None:
+        event = self._awaited.pop(record_id, None)
         if event is not None:
             event.set()
 
@@ -126,31 +138,56 @@ class ObjectWork:
     async def sweep_forever(self) -> None:
         """Remove leftovers of dead imports and moves, at once and at intervals, until cancelled."""
         while True:
+            wait_s = self.sweep_interval_s
             try:
                 await self.sweep()
-            except DatabaseDown:
-                pass  # the database logs the outage
+            except DatabaseDown:  # the database logs the outage
+                wait_s = min(wait_s, _SWEEP_RETRY_S)
             except OSError as error:
                 self.faults.note("objects_not_swept", "bucket", reason=error.strerror)
-            await trio.sleep(self.sweep_interval_s)
+                wait_s = min(wait_s, _SWEEP_RETRY_S)
+            await trio.sleep(wait_s)
 
     async def sweep(self) -> int:
         """Remove objects and unfinished uploads of imports and moves that did not end.
 
         Return the number of recordings. Those that are running hold the claim. Raises DatabaseDown,
-        OSError.
+        OSError: of a recording after the others, or at once if the bucket cannot be reached.
         """
-        swept = 0
+        swept, failure = 0, None
         for record_id in await self.journal.recordings_with_uploads():
             async with self.journal.claim(record_id) as free:
                 if not free:
                     continue
-                left = await self.journal.list_uploads(record_id)
-                for new in left:
-                    await self.in_thread(partial(self.objects.discard, new))
-                await self.journal.forget_uploads(record_id)
+                try:
+                    left = await remove_unfinished(
+                        self.journal, self.objects, record_id, self.in_thread
+                    )
+                except OSError as error:
+                    failure, left = error, []
+                    await self.in_thread(self.objects.check)
             if left:
                 swept += 1
                 count = sum(len(new.names) for new in left)
                 self.log.info("unfinished_uploads_removed", record_id=record_id, objects=count)
+        if failure is not None:
+            raise failure
         return swept
+
+
+async def remove_unfinished(
+    journal: ObjectJournal,
+    objects: RecordingObjects,
+    record_id: str,
+    in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+) -> list[NewObjects]:
+    """Remove what imports and moves that did not end have left of a recording, and return it.
+
+    The caller has claimed its objects. Raises DatabaseDown, OSError.
+    """
+    left = await journal.list_uploads(record_id)
+    for new in left:
+        await in_thread(partial(objects.discard, new))
+    if left:
+        await journal.forget_uploads(record_id)
+    return left

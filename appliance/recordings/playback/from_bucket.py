@@ -17,6 +17,7 @@ import trio
 
 from appliance.recordings.objects.bucket import Bucket
 from appliance.recordings.objects.bucket_client import BucketFault, cloudfront_cookies
+from appliance.recordings.objects.keys import is_key
 from appliance.recordings.objects.objects import RecordingObjects
 from appliance.recordings.playback.rules import NotAFile
 from appliance.recordings.playback.served_files import INDEX
@@ -116,7 +117,7 @@ class ObjectPlayback:
         player asks which videos there are; answered here, since presigned URLs are for GET only.
         """
         path = "/".join((*names[:-1], names[-1] or INDEX))
-        if not path.isprintable() or len(path.encode("utf-8", "replace")) > 900:
+        if not is_key(self._objects.keys.directory(format, record_id, published=True) + path):
             return NotAFile.MISSING
         streamed = self._is_streamed(path) or (head and self._settings.serve != "cloudfront")
         for published in (True, False):

@@ -1,38 +1,177 @@
-"""A move waits for a recording whose objects are claimed; the rest is in test_objects_killed.py."""
+"""Moves beside imports and after failures; those that are killed are in test_objects_killed.py."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import trio
 
+from appliance.admin_calls.refusal import Refused
 from appliance.recordings.objects.journal import ObjectJournal
-from appliance.recordings.objects.move_model import Move
-from appliance.recordings.objects.moving import Mover
-from tests.doubles.import_tools import open_import_bench
+from appliance.recordings.objects.mixed_storage import MixedStorage
+from appliance.recordings.objects.move_model import Move, MoveResult
+from appliance.recordings.objects.moving import Mover, read_move, start_move
+from appliance.recordings.storage import NewObjects
+from tests.doubles.features import EventBook
+from tests.doubles.import_tools import ImportBench, open_import_bench
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.s3 import S3Server, open_objects
+
+FORMATS = {"video": {"video.webm": b"v" * 1000}}
+ON_DISK = {"published/video/r1/metadata.xml", "published/video/r1/video.webm"}
+MOVE_S = 30.0
+
+
+@asynccontextmanager
+async def imported(
+    database_url: str,
+    root: Path,
+    s3: S3Server,
+    formats: Mapping[str, Mapping[str, bytes]] = FORMATS,
+) -> AsyncIterator[tuple[ImportBench, str]]:
+    """Give a bench whose bucket has the recording r1, and the bucket."""
+    bucket = s3.make_bucket()
+    objects = open_objects(s3.url, bucket)
+    async with open_import_bench(database_url, root, objects=objects) as bench:
+        tar = recording_tar(root, "r1", formats)
+        tar.rename(root / "spool" / tar.name)
+        assert await bench.run(tar.name) is None
+        yield bench, bucket
+
+
+async def move(bench: ImportBench, to: str) -> list[str | None]:
+    """Move r1; return the problems."""
+    found = Move(to_bucket=to == "s3", dry_run=False)
+    journal = ObjectJournal(bench.database)
+    mover = Mover(cast(Any, bench.files), bench.recordings, journal, found, cast(Any, bench.log))
+    with trio.fail_after(MOVE_S):
+        await mover.run(["r1"])
+    return [one.problem for one in found.results]
+
+
+def put(s3: S3Server, bucket: str, key: str, body: bytes = b"old") -> None:
+    s3.client.put_object(Bucket=bucket, Key=key, Body=body)
 
 
 async def test_move_waits_for_the_sweeper_that_cleans_up_after_a_crash(
     database_url: str, tmp_path: Path, s3: S3Server
 ) -> None:
-    objects = open_objects(s3.url, s3.make_bucket())
-    async with open_import_bench(database_url, tmp_path, objects=objects) as bench:
-        tar = recording_tar(tmp_path, "r1", {"video": {"video.webm": b"v" * 1000}})
-        tar.rename(tmp_path / "spool" / tar.name)
-        assert await bench.run(tar.name) is None
-        journal, found = ObjectJournal(bench.database), Move(to_bucket=False, dry_run=False)
-        mover = Mover(
-            cast(Any, bench.files), bench.recordings, journal, found, cast(Any, bench.log)
-        )
-        with trio.fail_after(30):
-            async with trio.open_nursery() as nursery, journal.claim("r1") as free:
-                assert free
-                nursery.start_soon(mover.run, ["r1"])
-                await trio.sleep(1)
-                assert found.results == []
+    async with imported(database_url, tmp_path, s3) as (bench, _):
+        problems = list[str | None]()
 
-        assert [one.problem for one in found.results] == [None]
-        assert bench.tree() == {"published/video/r1/metadata.xml", "published/video/r1/video.webm"}
+        async def run() -> None:
+            problems.extend(await move(bench, "disk"))
+
+        async with (
+            trio.open_nursery() as nursery,
+            ObjectJournal(bench.database).claim("r1") as free,
+        ):
+            assert free
+            nursery.start_soon(run)
+            await trio.sleep(1)
+            assert problems == []
+
+        assert problems == [None]
+        assert bench.tree() == ON_DISK
+
+
+async def test_files_on_the_disk_win_over_objects(
+    database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    """Those of a move to either side that failed half-way, or older ones."""
+    async with imported(database_url, tmp_path, s3) as (bench, bucket):
+        assert await move(bench, "disk") == [None]
+        for to, left in (("disk", set()), ("s3", {f"{name}" for name in ON_DISK})):
+            for key in ("published/video/r1/video.webm", "unpublished/video/r1/metadata.xml"):
+                put(s3, bucket, key)
+
+            assert await move(bench, to) == [None]
+
+            assert s3.keys(bucket) == left
+            if to == "disk":
+                assert bench.tree() == ON_DISK
+                video = tmp_path / "published/video/r1/video.webm"
+                assert video.read_bytes() == FORMATS["video"]["video.webm"]
+        answer = s3.client.get_object(Bucket=bucket, Key="published/video/r1/video.webm")
+        assert answer["Body"].read() == FORMATS["video"]["video.webm"]
+        assert bench.tree() == set()
+
+
+async def test_objects_of_an_import_that_waits_are_not_moved(
+    database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    async with imported(database_url, tmp_path, s3) as (bench, bucket):
+        put(s3, bucket, "published/notes/r1/notes.pdf")
+        noted = NewObjects("r1", "notes", True, ("notes.pdf", "metadata.xml"))
+        await ObjectJournal(bench.database).note_uploads(77, noted)
+
+        assert await move(bench, "disk") == [None]
+
+        assert bench.tree() == ON_DISK
+        assert s3.keys(bucket) == set()
+        assert await bench.database.fetch("SELECT 1 FROM appliance.object_uploads") == []
+
+
+async def test_every_format_of_a_failed_recording_stays(
+    database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    formats = {"notes": {"notes.pdf": b"n"}, **FORMATS}
+    async with imported(database_url, tmp_path, s3, formats) as (bench, bucket):
+        assert await move(bench, "disk") == [None]
+        (tmp_path / "published/video/r1/a\nb").write_bytes(b"x")
+        before = bench.tree()
+        assert await move(bench, "s3") != [None]
+        assert bench.tree() == before
+
+        (tmp_path / "published/video/r1/a\nb").unlink()
+        assert await move(bench, "s3") == [None]
+        before = s3.keys(bucket)
+        put(s3, bucket, "published/video/r1//no-file")
+        assert await move(bench, "disk") != [None]
+        assert s3.keys(bucket) == {*before, "published/video/r1//no-file"}
+        assert bench.tree() == set()
+
+
+async def test_empty_directory_replaces_nothing(
+    database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    async with imported(database_url, tmp_path, s3) as (bench, bucket):
+        (tmp_path / "published/video/r1").mkdir(parents=True)
+        before = s3.keys(bucket)
+        assert await move(bench, "s3") == [None]
+        assert s3.keys(bucket) == before
+        assert await move(bench, "disk") == [None]
+        assert bench.tree() == ON_DISK
+        assert s3.keys(bucket) == set()
+
+
+def deps_of(files: object) -> Any:
+    """Return what starting a move needs; it does not begin."""
+    admin = SimpleNamespace(moves={}, start_move=lambda run: None)
+    return SimpleNamespace(store=object(), files=files, admin=admin, log=EventBook())
+
+
+@pytest.mark.parametrize("to_bucket", [True, False])
+async def test_move_without_a_bucket_is_refused(to_bucket: bool) -> None:
+    with pytest.raises(Refused, match="set S3_RECORDING=true until everything has been moved"):
+        await start_move(deps_of(object()), "me", [], Move(to_bucket, dry_run=False))
+
+
+async def test_second_move_is_refused_with_the_progress_of_the_first_but_a_dry_run_is_not() -> None:
+    deps = deps_of(MixedStorage(cast(Any, None), cast(Any, None)))
+    first = Move(to_bucket=True, dry_run=False, total=3, results=[MoveResult("r1", None)])
+    await start_move(deps, "me", [], first)
+
+    with pytest.raises(Refused, match=r"moved to s3 already \(1 of 3\); try again when"):
+        await start_move(deps, "me", [], Move(to_bucket=False, dry_run=False))
+    dry_run = await start_move(deps, "me", [], Move(to_bucket=False, dry_run=True))
+
+    assert read_move(deps, dry_run=False) is first
+    assert read_move(deps, dry_run=True) is dry_run
+    first.running = False
+    await start_move(deps, "me", [], Move(to_bucket=False, dry_run=False))

@@ -59,3 +59,27 @@ def test_a_track_that_was_added_costs_two_reads(s3: S3Server, tmp_path: Path) ->
 
     assert made.count("GetObject") == 2
     assert objects.read_track("r1", "video", TRACK) == b"WEBVTT\n"
+
+
+def test_a_track_outlives_the_rest_of_a_move_in_either_direction(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    bucket = s3.make_bucket()
+    objects = RecordingObjects(Bucket(s3_settings(s3.url, bucket)), ObjectKeys(""))
+    put(objects, tmp_path / "first")
+    assert objects.write_track("r1", "video", TRACK, b"WEBVTT\n")
+    for number, move in enumerate((objects.unpublish, objects.publish)):
+        (there,) = {key.partition("/")[0] for key in s3.keys(bucket)}
+        begun = {"published": "unpublished", "unpublished": "published"}[there]
+        origin = {"Bucket": bucket, "Key": f"{there}/video/r1/captions.json"}
+        s3.client.copy_object(
+            Bucket=bucket, Key=f"{begun}/video/r1/captions.json", CopySource=origin
+        )
+
+        added = TextTrack(f"x-{number}", "New", "captions", "upload")
+        assert objects.write_track("r1", "video", added, b"WEBVTT new\n")
+        assert move("r1", "video")
+
+        assert added in objects.read_tracks("r1", "video")
+        assert TRACK in objects.read_tracks("r1", "video")
+        assert objects.read_track("r1", "video", added) == b"WEBVTT new\n"

@@ -26,6 +26,8 @@ from tests.doubles.s3 import S3Server, pem_key, s3_settings
 DEADLINE_S = 60.0
 VIDEO = bytes(range(256)) * 2000
 XML = b"<recording>" + b"x" * 600_000 + b"</recording>"
+LONG = "/".join([*["d" * 200] * 4, "e" * 160, "v.txt"])
+"""970 bytes, more than 1,000 as a key."""
 OBJECTS = {
     "published/presentation/rec-1/metadata.xml": XML,
     "published/presentation/rec-1/index.html": b"<p>page</p>",
@@ -33,6 +35,8 @@ OBJECTS = {
     "published/presentation/rec-1/empty.txt": b"",
     "unpublished/presentation/rec-1/late.xml": b"<late/>",
     "published/podcast/rec-1/audio.ogg": b"ogg",
+    "published/presentation/rec-1/a\u202fb.txt": b"space",
+    f"published/presentation/rec-1/{LONG}": b"long",
     "published/presentation/rec-2/metadata.xml": b"<secret/>",
 }
 Open = Callable[..., AbstractAsyncContextManager[Player]]
@@ -155,6 +159,15 @@ async def test_nothing_else_is_shown(open_s3: Open, serve: str) -> None:
             assert (folder.status, folder.headers["location"]) == (
                 301, "/presentation/rec-1/video/",
             )  # fmt: skip
+
+
+async def test_names_that_imports_accept_are_played_and_no_others(open_s3: Open) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with open_s3() as player:
+            for path, content in (("a%E2%80%AFb.txt", b"space"), (LONG, b"long")):
+                assert (await get(player, f"/presentation/rec-1/{path}")).body == content
+            for path in ("a%09b.txt", f"{LONG}{'t' * 50}", "a%ED%A0%80.txt"):
+                assert (await get(player, f"/presentation/rec-1/{path}")).status in (400, 404)
 
 
 async def test_protected_recording_needs_its_cookie(open_s3: Open) -> None:
