@@ -41,6 +41,8 @@ class Column:
     """Align to the right, for numbers."""
     drop: int = 0
     """The order in which columns are left out on a narrow terminal, from 1; 0: never."""
+    whole: bool = False
+    """Its cells are not cut."""
 
 
 def render_table(
@@ -81,8 +83,12 @@ def render_table(
 
 
 def _choose_columns(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Return the columns that remain."""
+    """Return the columns that remain; one that can be left out is first cut to a usual width."""
     kept = list(range(len(columns)))
+    widths = [
+        min(room, _MAX_CELL) if column.drop else room
+        for column, room in zip(columns, widths, strict=True)
+    ]
     for index in sorted(kept, key=lambda one: columns[one].drop):
         if columns[index].drop and _total([widths[one] for one in kept]) > width:
             kept.remove(index)
@@ -92,7 +98,7 @@ def _choose_columns(columns: Sequence[Column], widths: Sequence[int], width: int
 def _shrink(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
     """Return the widths after the widest columns of text were narrowed."""
     found = list(widths)
-    texts = [index for index, column in enumerate(columns) if not column.right]
+    texts = [index for index, column in enumerate(columns) if not (column.right or column.whole)]
     while texts and _total(found) > width:
         widest = max(texts, key=lambda index: found[index])
         if found[widest] <= max(_MIN_CELL, _width(columns[widest].heading)):
