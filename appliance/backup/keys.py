@@ -90,7 +90,7 @@ TRANSIENT = re.compile(
     r"protector_token_.+|appliance:(?:"
     r"lease[:-].+|leases|pollers|poller:.+|changes|instances|events|doctor|audit|emptied|handback|replicated|stale_.+"
     r"|(?:console_ended|wrong_pins|ending|suspect|avoid|strays|breakout|limit_warned|creates"
-    r"|users_of):.*)",
+    r"|users_of|same_server):.*)",
     re.DOTALL,
 )
 """Keys that are of the moment, or of these stores alone. The audit trail stays where it was

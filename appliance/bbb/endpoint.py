@@ -64,7 +64,10 @@ def complete_api_url(url: str) -> str:
 
 def url_key(url: str) -> str:
     """Return what two URLs of the same endpoint have in common."""
-    return url.rstrip("/").lower()
+    scheme, separator, rest = url.rstrip("/").lower().partition("://")
+    host, slash, path = rest.partition("/")
+    usual_port = ":443" if scheme == "https" else ":80"
+    return f"{scheme}{separator}{host.removesuffix(usual_port)}{slash}{path}"
 
 
 def _split(url: str) -> SplitResult:

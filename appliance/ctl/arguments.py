@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         for word in rest:
             if word == "--":
                 others += rest
-            elif len(word) < 2 or not word.startswith("-"):
+            elif not word.startswith("-") or not word.strip("-.0123456789"):  # a negative number
                 others.append(word)
             else:
                 options.append(word)

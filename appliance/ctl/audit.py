@@ -15,12 +15,12 @@ from appliance.ctl.tables import Column
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 _COLUMNS = (
-    Column("TIME (UTC)"),
+    Column("TIME (UTC)", whole=True),
     Column("WHO"),
-    Column("CALL", drop=2),
+    Column("CALL"),
     Column("OBJECT"),
-    Column("CHANGE"),
-    Column("RESULT", drop=1),
+    Column("CHANGE", drop=1),
+    Column("RESULT"),
 )
 
 

@@ -88,8 +88,12 @@ def render_table(
 
 
 def _choose_columns(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Return the columns that remain."""
+    """Return the columns that remain; one that can be left out is first cut to a usual width."""
     kept = list(range(len(columns)))
+    widths = [
+        min(room, _MAX_CELL) if column.drop else room
+        for column, room in zip(columns, widths, strict=True)
+    ]
     for index in sorted(kept, key=lambda one: columns[one].drop):
         if columns[index].drop and _total([widths[one] for one in kept]) > width:
             kept.remove(index)

@@ -350,7 +350,7 @@ class _Examination:
         shares = (await self._deps.servers.shares.read()).values()
         stopped = [one for one in shares if one.stopped_ms is not None]
         planned = [*judge_windows(windows), *judge_shares(stopped)]
-        return [*pool, *each, *secrets, *judge_doubles(doubles), *planned]
+        return [*pool, *each, *secrets, *judge_doubles(doubles, servers), *planned]
 
     async def host(self) -> list[Finding]:
         """Check this host: certificates, names, limits."""

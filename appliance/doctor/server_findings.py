@@ -9,6 +9,7 @@ from appliance.bbb.server_facts import ServerFacts
 from appliance.doctor.findings import Finding, fail, ok, warn
 from appliance.model import Server, ServerState
 from appliance.servers.maintenance.rules import Phase, Window
+from appliance.servers.model import FoundDouble
 from appliance.servers.sync.plan import shared_urls
 from appliance.servers.versions.shares import Share
 
@@ -98,14 +99,7 @@ def judge_pool(servers: Sequence[Server], *, vanished: int = 0) -> list[Finding]
         ]
     findings = []
     for group in shared_urls({server.id: server.url for server in servers}):
-        findings.append(
-            fail(
-                check,
-                f"{' and '.join(group)} are the same server",
-                "its load counts twice: drain and remove one"
-                f" (`ctl servers drain {quote(group[-1])}`)",
-            )
-        )
+        findings.append(_same_server(group))
     enabled = sum(server.state is ServerState.ENABLED for server in servers)
     if not enabled:
         findings.append(
@@ -161,16 +155,30 @@ def judge_shares(stopped: Sequence[Share]) -> list[Finding]:
     ]
 
 
-def judge_doubles(doubles: Sequence[tuple[str, str, str]]) -> list[Finding]:
-    """Judge the meetings (id, servers) that run on two servers."""
-    return [
+def _same_server(ids: Sequence[str]) -> Finding:
+    # Not drained: it is never empty while the other one takes meetings.
+    one = quote(ids[-1])
+    return fail(
+        "servers",
+        f"{' and '.join(ids)} are the same server",
+        f"its load counts twice: `ctl servers cordon {one}`, and when it lets you"
+        f" `ctl servers remove {one}`",
+    )
+
+
+def judge_doubles(doubles: Sequence[FoundDouble], servers: Sequence[Server]) -> list[Finding]:
+    """Judge the meetings that two servers list; judge_pool tells of servers that share a URL."""
+    same = {tuple(sorted((one.server_id, one.other))) for one in doubles if one.same_run}
+    same -= {tuple(sorted(group)) for group in shared_urls({one.id: one.url for one in servers})}
+    return [_same_server(ids) for ids in sorted(same)] + [
         warn(
             f"meeting {meeting_id}",
             f"it runs on two servers, {first} and {second}",
             "the copy without users is ended by itself; with users in both, have them meet in one"
             f" and end the other on its server ({first} is the one that joins lead to)",
         )
-        for meeting_id, first, second in doubles
+        for meeting_id, first, second, same_run in doubles
+        if not same_run
     ]
 
 

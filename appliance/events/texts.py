@@ -53,6 +53,7 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "no_place_for_meeting": "{meeting} was not created, no server can take it: {subject}",
         "meetings_taken_back": "{server} is back with {meetings} meetings",
         "meeting_on_two_servers": "{meeting} runs on {server} and {other}",
+        "same_server_twice": "{server} and {other} are the same server",
         "duplicate_ended": "{meeting} was ended on {server}, since it runs elsewhere",
         "end_remembered": "{meeting} will be ended when {server} is back",
         "meetings_ended": "{meetings} meetings were ended",

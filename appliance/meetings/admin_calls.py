@@ -16,6 +16,7 @@ from appliance.meetings import administration as meeting_admin
 from appliance.meetings.administration import ServerMeetings, ShownMeeting
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting
+from appliance.pool.ending import EndOutcome
 from appliance.servers.admin_calls import NO_SERVER
 from appliance.servers.admin_types import (
     ENDED_EXAMPLE,
@@ -110,6 +111,13 @@ class EndedMeetingsJson(Answer, frozen=True):
 
     meetings: list[EndedMeetingJson]
     unknown: Unknown
+
+    @property
+    def failure(self) -> str:
+        """Return what was not ended, for the audit trail."""
+        failed = [one.id for one in self.meetings if one.outcome is EndOutcome.FAILED]
+        named = {"not ended": failed, "unknown": self.unknown}
+        return "; ".join(f"{why}: {', '.join(ids)}" for why, ids in named.items() if ids)
 
 
 def meeting_json(meeting: Meeting) -> MeetingJson:

@@ -393,6 +393,22 @@ local function runs_to_be_ended(id, now_ms)
   return servers
 end
 
+-- Whether a run of a meeting on a server is the one that is known, or is to be taken back, on another: they are
+-- one BBB server that is in the pool twice, since no two servers begin a meeting in the same millisecond.
+local function runs_elsewhere(id, sid, created)
+  local home = call('HGET', P .. 'meeting:' .. id, 'server_id')
+  local known
+  if home then
+    known = call('HMGET', A .. 'meeting:' .. id, 'created', 'seen_created')
+  else
+    home = call('HGET', A .. 'detached_meeting:' .. id, 'server_id')
+    local entry = home and call('HGET', A .. 'detached:' .. home, id)
+    local d = entry and cjson.decode(entry) or {}
+    known = { d.created, (d.seen or {})[2] }
+  end
+  return home ~= sid and number(created, 0) > 0 and (known[1] == created or known[2] == created)
+end
+
 local function drop_claim(server_id, id, voice_bridge)
   if has_claim(server_id, id) then
     call('DEL', A .. 'detached_meeting:' .. id)

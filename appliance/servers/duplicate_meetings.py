@@ -1,7 +1,8 @@
 """Meetings that two servers list although no failover explains it.
 
 observe_server.lua finds them and decides which copy is without users; a copy is ended only if its
-server confirms that it is empty. If both have users, both stay, and an operator decides.
+server confirms that it is empty. If both have users, both stay, and an operator decides. If both
+are the same run, one server is in the pool twice: nothing is ended (`runs_elsewhere` in lib.lua).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from appliance.pool.ending import end_unwanted
 from appliance.servers.deps import ServerDeps
 from appliance.servers.model import DoubleMeeting
 
-END_HERE, MOVE_HERE = "end_here", "move_here"
+END_HERE, MOVE_HERE, SAME_RUN = "end_here", "move_here", "same_run"
 """The copy of the polled server is to be ended, or that of the server of the record."""
 
 
@@ -30,7 +31,11 @@ class _Copy:
 
 def log_double(deps: ServerDeps, server: Server, double: DoubleMeeting) -> None:
     """Warn once about a meeting that `server` lists beside the server of its record."""
-    if double.new:
+    if not double.new:
+        return
+    if double.action == SAME_RUN:
+        deps.log.warning("same_server_twice", server=double.server_id, other=server.id)
+    else:
         deps.log.warning(
             "meeting_on_two_servers", meeting=double.id, server=double.server_id, other=server.id
         )

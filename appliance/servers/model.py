@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.bbb.meeting_list import HashedList
@@ -83,9 +84,21 @@ class DoubleMeeting:
     joins: int
     """Joins that the record counted when the poll was recorded."""
     new: bool
-    """The previous poll did not find it."""
+    """To be reported: the previous poll did not find it; with `same_run`, once a day."""
     action: str
-    """`end_here`, `move_here` (end it on the server of its record) or empty: nothing yet."""
+    """`end_here`, `move_here` (end it on the server of its record), `same_run` (nothing: one
+    BigBlueButton server is in the pool twice) or empty: nothing yet."""
+
+
+class FoundDouble(NamedTuple):
+    """A meeting that two servers listed at their last polls."""
+
+    id: MeetingId
+    server_id: ServerId
+    """The server of its record."""
+    other: ServerId
+    same_run: bool
+    """It is one meeting: both are the same BigBlueButton server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from appliance.faults import StoreDown
 from appliance.model import MeetingId, Server
 from appliance.pool.ending import end_unwanted, forget_if_gone
 from appliance.servers.deps import ServerDeps
-from appliance.servers.duplicate_meetings import log_double, resolve_double
+from appliance.servers.duplicate_meetings import END_HERE, MOVE_HERE, log_double, resolve_double
 from appliance.servers.load import make_observation
 from appliance.servers.model import (
     FailureResult,
@@ -145,7 +145,7 @@ async def _follow_up(deps: ServerDeps, server: Server, result: ObservationResult
             for meeting_id, password in result.to_end:
                 nursery.start_soon(follow, _end_duplicate, meeting_id, password)
             for double in result.doubles:
-                if double.action:
+                if double.action in (END_HERE, MOVE_HERE):
                     nursery.start_soon(follow, resolve_double, double)
             for meeting_id, placement in result.missing:
                 nursery.start_soon(follow, _check_missing, meeting_id, placement)

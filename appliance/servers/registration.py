@@ -14,7 +14,14 @@ import trio
 
 from appliance.admin_calls.fields import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused
-from appliance.bbb.endpoint import UnacceptableValue, check_secret, check_url, host_of, url_key
+from appliance.bbb.endpoint import (
+    UnacceptableValue,
+    check_secret,
+    check_url,
+    complete_api_url,
+    host_of,
+    url_key,
+)
 from appliance.faults import BbbError
 from appliance.model import Server, ServerChange, Target
 from appliance.pool.retired import RetiredServer
@@ -47,16 +54,17 @@ async def register_server(
     the id.
     """
     try:
-        new = replace(new, url=check_url(new.url), secret=check_secret(new.secret))
+        url = check_url(complete_api_url(new.url))
+        new = replace(new, url=url, secret=check_secret(new.secret))
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
-    known = await _find_by_url(deps, new.url)
+    known = await find_by_url(deps, new.url)
     if known is None:
         try:
             server = await add_server(deps, actor, new, new_id=_id_for(new.url), registering=True)
             return Registered(server, new=True)
         except Refused:
-            known = await _find_by_url(deps, new.url)
+            known = await find_by_url(deps, new.url)
     if known is None:
         # Either a value cannot be accepted, or a server that had this URL before has the id.
         return Registered(await add_server(deps, actor, new, registering=True), new=True)
@@ -64,9 +72,11 @@ async def register_server(
     return Registered(await _bring_up_to_date(deps, actor, known, change), new=False)
 
 
-async def _find_by_url(deps: ServerDeps, url: str) -> Server | None:
+async def find_by_url(deps: ServerDeps, url: str) -> Server | None:
+    """Return the server with an API endpoint, also if it is given as `bbb-conf --secret` does."""
+    keys = {url_key(url), url_key(complete_api_url(url))}
     servers = await deps.pool.records.list_servers()
-    return next((one for one in servers if url_key(one.url) == url_key(url)), None)
+    return next((one for one in servers if url_key(one.url) in keys), None)
 
 
 def _id_for(url: str) -> Callable[[], object]:

@@ -11,8 +11,9 @@ from msgspec.structs import asdict
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot, Time, time_json
 from appliance.admin_calls.fields import Fields, NoFields, Text, nested, text
-from appliance.bbb.endpoint import host_of, url_key
-from appliance.model import Server, ServerChange
+from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.bbb.endpoint import host_of
+from appliance.model import Server, ServerChange, ServerId
 from appliance.servers import registration
 from appliance.servers.admin_calls import IdField, NewServerFields
 from appliance.servers.admin_types import (
@@ -99,6 +100,8 @@ async def _list_retired(deps: ServerDeps, call: Call[NoFields]) -> list[RetiredS
 async def _retire(deps: ServerDeps, call: Call[RetiringServerRequest]) -> DeletedServerJson:
     request = call.read()
     found = await _find_retiring(deps, request.id, request.url)
+    if found is None and not request.id:
+        raise Refused(RefusalKind.NOT_FOUND, f"Couldn't find server with url={request.url}")
     server_id = request.id if found is None else found.id
     await remove_server(deps, call.who, server_id, force=False, only_disabled=True)
     return DeletedServerJson(f"Server id={server_id} was removed")
@@ -106,10 +109,9 @@ async def _retire(deps: ServerDeps, call: Call[RetiringServerRequest]) -> Delete
 
 async def _find_retiring(deps: ServerDeps, server_id: str, url: str) -> Server | None:
     """Return the server with an id or, without one, with an API endpoint."""
-    for one in await deps.pool.records.list_servers():
-        if one.id == server_id if server_id else url and url_key(one.url) == url_key(url):
-            return one
-    return None
+    if server_id:
+        return await deps.pool.records.find_server(ServerId(server_id))
+    return await registration.find_by_url(deps, url)
 
 
 async def _forget(deps: ServerDeps, call: Call[RetiredServerRequest]) -> DeletedServerJson:
@@ -126,13 +128,15 @@ async def _read_registered(
 ) -> Mapping[str, Snapshot]:
     """Read the server of the URL that a call names."""
     url = text(nested(call.fields, "server"), "url") or ""
-    servers = await deps.pool.records.list_servers()
-    return {one.id: server_snapshot(one) for one in servers if url_key(one.url) == url_key(url)}
+    return _snapshot(await registration.find_by_url(deps, url))
 
 
 async def _read_retiring(deps: ServerDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:
     server_id, url = (text(call.fields, name) or "" for name in ("id", "url"))
-    found = await _find_retiring(deps, server_id, url)
+    return _snapshot(await _find_retiring(deps, server_id, url))
+
+
+def _snapshot(found: Server | None) -> dict[str, Snapshot]:
     return {} if found is None else {found.id: server_snapshot(found)}
 
 

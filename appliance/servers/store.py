@@ -27,6 +27,7 @@ from appliance.servers.load import observation_arguments, parse_observation
 from appliance.servers.model import (
     DoubleMeeting,
     FailureResult,
+    FoundDouble,
     Observation,
     ObservationResult,
     PollStart,
@@ -224,17 +225,15 @@ class ServerStore:
         )
         return bool(reply)
 
-    async def list_doubles(
-        self, server_ids: Sequence[ServerId]
-    ) -> list[tuple[MeetingId, ServerId, ServerId]]:
-        """Return the meetings that run on two servers as of the last polls: id and servers."""
+    async def list_doubles(self, server_ids: Sequence[ServerId]) -> list[FoundDouble]:
+        """Return the meetings that run on two servers as of the last polls."""
         prefix = self.redis.background.own_key("doubles:")
         commands = [["HGETALL", prefix + server_id] for server_id in server_ids]
         replies = await self.redis.background.pipeline(commands) if commands else []
         return [
-            (MeetingId(meeting_id), ServerId(json.loads(entry)["server"]), server_id)
+            FoundDouble(meeting_id, found["server"], server_id, found.get("same_run", False))
             for server_id, reply in zip(server_ids, replies, strict=True)
-            for meeting_id, entry in zip(reply[::2], reply[1::2], strict=True)
+            for meeting_id, found in zip(reply[::2], map(json.loads, reply[1::2]), strict=True)
         ]
 
     async def fail_server(

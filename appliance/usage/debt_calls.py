@@ -13,7 +13,7 @@ from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapshot, Time, time_json
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, OptionalText, Text, Texts
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
-from appliance.bbb.endpoint import host_of
+from appliance.bbb.endpoint import host_labels
 from appliance.faults import DatabaseDown
 from appliance.model import Server, ServerId
 from appliance.usage.debts import awaited_since_ms
@@ -94,7 +94,9 @@ async def _known(deps: UsageDeps) -> list[Server]:
 
 
 async def _json(deps: UsageDeps, owed: list[_Owed]) -> list[OwedRecordingJson]:
-    hosts = {one.id: host_of(one.url) for one in await _known(deps)}
+    servers = await _known(deps)
+    labels = host_labels([one.url for one in servers])
+    hosts = {one.id: label for one, label in zip(servers, labels, strict=True)}
     since_ms = awaited_since_ms(deps)
     return [
         OwedRecordingJson(

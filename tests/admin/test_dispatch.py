@@ -436,6 +436,20 @@ async def test_call_that_is_refused_is_recorded_with_the_reason(
         assert "in use" in disabled.result
 
 
+async def test_meetings_that_were_not_ended_are_named_in_the_trail(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_place(redis_url, redis_namespace, bbbs) as place:
+        operator = await bearer_of(place, Role.OPERATOR)
+        await place.pool.create("room")
+        _, answer = await operator.ask("endMeetings", "POST", {"ids": ["room", "no", "none"]})
+
+        (entry,) = await place.public.res.audit.search(AuditQuery())
+
+        assert (set(answer), answer["unknown"]) == ({"meetings", "unknown"}, ["no", "none"])
+        assert (entry.object, entry.result) == ("meeting room", "failed: unknown: no, none")
+
+
 async def test_call_that_was_not_understood_or_not_allowed_is_not_recorded(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 
 from appliance.audit.store import AuditTable
 from appliance.features import Features
@@ -14,6 +15,7 @@ from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import EventBook, open_features
+from tests.doubles.terminal import on_terminal
 
 URL = "https://bbb1.example.com/bigbluebutton/api"
 
@@ -56,6 +58,23 @@ async def test_changes_are_shown_with_who_made_them(control: ControlDouble) -> N
     assert "tag: - → lectures" in table.out
     assert "removed" in table.out
     assert "hidden-word" not in table.out + str(shown)
+
+
+async def test_table_of_80_columns_tells_call_and_result(
+    control: ControlDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await control.ctl("servers", "add", URL, "s", "--id", "one")
+    await control.ctl("servers", "tag", "none", "lectures")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    _, screen = await trio.to_thread.run_sync(on_terminal, control.path, ("audit",))
+
+    lines = re.sub(r"\x1b\[\d*m", "", screen).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split("  ")[-1] == "RESULT"
+    assert re.match(r"[0-9-]{10} [0-9:]{8}  uid=.*  updateServer  .*  failed: ", lines[1])
+    assert re.match(r"[0-9-]{10} [0-9:]{8}  uid=.*  addServer  .*  done$", lines[2])
+    assert lines[3] == "(not shown: CHANGE; --json has all)"
 
 
 async def test_entries_are_chosen_by_time_object_and_person(control: ControlDouble) -> None:

@@ -114,6 +114,13 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert len(captured.err.splitlines()) == 1
 
 
+def test_negative_number_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        PARSER.parse_args(["servers", "load-multiplier", "bbb1", "-1.5"])
+
+    assert "argument N: '-1.5' is not a number greater than 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

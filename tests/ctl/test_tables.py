@@ -92,6 +92,20 @@ def test_ids_stay_whole_and_names_lose_their_middle() -> None:
     )
 
 
+def test_column_that_can_be_left_out_is_first_cut_to_a_usual_width() -> None:
+    columns = (Column("ID"), Column("CHANGE", drop=1), Column("RESULT"))
+    rows = [("one", "x" * 400, "done")]
+
+    cut, left_out = (render_table(columns, rows, width=width) for width in (53, 52))
+
+    assert cut.splitlines()[1] == f"one  {'x' * 39}…  done"
+    assert left_out.splitlines() == [
+        "ID   RESULT",
+        "one  done",
+        "(not shown: CHANGE; --json has all)",
+    ]
+
+
 def test_paint_without_style_is_the_text() -> None:
     assert paint("x", None) == "x"
 

@@ -17,8 +17,9 @@ from appliance.doctor.server_findings import (
     judge_windows,
     timed_out,
 )
-from appliance.model import Server, ServerId, ServerState
+from appliance.model import MeetingId, Server, ServerId, ServerState
 from appliance.servers.maintenance.rules import Phase, Window
+from appliance.servers.model import FoundDouble
 from appliance.servers.versions.shares import Share
 
 SERVER = Server(ServerId("one"), "https://a/api", "s", ServerState.ENABLED, online=True)
@@ -131,6 +132,18 @@ def test_recordings_that_are_overdue_are_a_warning() -> None:
 
 
 def test_meeting_on_two_servers_is_a_warning() -> None:
-    (finding,) = judge_doubles([("room", "a", "b")])
+    doubles = [FoundDouble(MeetingId("room"), ServerId("a"), ServerId("b"), same_run=False)]
+    (finding,) = judge_doubles(doubles, [])
     assert (finding.check, finding.level) == ("meeting room", Level.WARN)
     assert "a and b" in finding.text
+
+
+def test_servers_that_list_one_meeting_are_the_same_server() -> None:
+    one = FoundDouble(MeetingId("m"), ServerId("two"), SERVER.id, same_run=True)
+    doubles = [one, one._replace(server_id=one.other, other=one.server_id)]
+    twin = replace(SERVER, id=ServerId("two"), url="https://a.local/api")
+
+    (finding,) = judge_doubles(doubles, [SERVER, twin])
+
+    assert (finding.level, finding.text) == (Level.FAIL, "one and two are the same server")
+    assert judge_doubles(doubles, [SERVER, replace(twin, url=SERVER.url)]) == []  # judge_pool

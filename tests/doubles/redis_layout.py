@@ -172,6 +172,7 @@ KINDS = (
     ),
     _kind("size", "appliance:size:(.+)", "hash", "run", "peak", "videos", "voice", expires=True),
     _kind("doubles", "appliance:doubles:(.+)", "hash", expires=True),
+    _kind("same server", "appliance:same_server:(.+)", "string", expires=True),
     _kind("breakout", "appliance:breakout:(.+)", "hash", "server_id", "tenant_id", expires=True),
     _kind("ending", "appliance:ending:(.+)", "zset", expires=True),
     _kind("avoid", "appliance:avoid:(.+)", "string", expires=True),

@@ -92,7 +92,7 @@ CHANGES: dict[str, Callable[[StorePool], Awaitable[Any]]] = {
     "detached meeting": detach,
     "load set by a Scalelite": lambda pool: pool.redis("ZADD", "server_load", 77, "a"),
     "users set by a Scalelite": lambda pool: pool.redis("HSET", "server:a", "users", 77),
-    "double": lambda pool: pool.poll(B, {"m": 1}, age_ms=OLD_MS),
+    "double": lambda pool: pool.poll(B, {"m": 1}, age_ms=OLD_MS + 1),
 }
 
 

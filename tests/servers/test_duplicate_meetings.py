@@ -41,7 +41,8 @@ async def poll_both(pool: LivePool, times: int) -> None:
 async def doubles(pool: LivePool) -> list[tuple[str, str, str]]:
     """Return what doctor shows."""
     ids = [ServerId(bbb.server_id) for bbb in pool.servers]
-    return [tuple(map(str, one)) for one in await pool.res.servers.store.list_doubles(ids)]  # type: ignore[misc]
+    found = await pool.res.servers.store.list_doubles(ids)
+    return [(one.id, one.server_id, one.other) for one in found if not one.same_run]
 
 
 async def test_meeting_on_two_servers_is_warned_about_once(pool: LivePool) -> None:
@@ -125,3 +126,78 @@ async def test_failover_is_no_meeting_on_two_servers(pool: LivePool) -> None:
 
     assert pool.holders() == ["bbb-1", "bbb-2"]
     assert pool.log.named("meeting_on_two_servers") == []
+
+
+PASSWORDS = {"moderatorPW": "mp", "attendeePW": "ap"}
+
+
+@pytest.fixture
+async def twice(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> AsyncIterator[LivePool]:
+    """Give a pool in which bbb-1 is also there as `alias`; a meeting was placed on bbb-1."""
+    async with open_live(redis_url, redis_namespace, bbbs[:1], **QUICK) as opened:
+        await opened.create(**PASSWORDS)
+        alias = BbbProcess(secret=bbbs[0].secret, port=bbbs[0].port, server_id="alias")
+        await opened.add(alias, load=1)
+        yield opened
+
+
+async def poll_names(pool: LivePool, *server_ids: str) -> None:
+    for server_id in server_ids:
+        await pool.poll(server_id)
+
+
+SAME = [{"server": "bbb-1", "other": "alias"}]
+
+
+@pytest.mark.parametrize("users", [0, 2])
+async def test_meeting_of_a_server_that_is_there_twice_is_not_ended(
+    twice: LivePool, users: int
+) -> None:
+    twice.servers[0].set_users("room", participants=users)
+
+    await poll_names(twice, *["alias", "bbb-1"] * 4)
+
+    assert (twice.holders(), await twice.home()) == (["bbb-1"], "bbb-1")
+    assert twice.log.named("duplicate_ended") == []
+
+
+async def test_server_that_is_there_twice_is_reported_once(twice: LivePool) -> None:
+    await twice.create("other")  # which goes to the alias
+    await poll_names(twice, *["bbb-1", "alias"] * 2)
+
+    found = await twice.res.servers.store.list_doubles([ServerId("alias"), ServerId("bbb-1")])
+
+    assert twice.log.named("same_server_twice") == SAME
+    assert {(one.id, one.server_id, one.other, one.same_run) for one in found} == {
+        ("room", "bbb-1", "alias", True),
+        ("other", "alias", "bbb-1", True),
+    }
+    assert twice.log.named("meeting_on_two_servers") == []
+
+
+@pytest.mark.parametrize("polled_first", ["alias", "bbb-1"])
+async def test_meeting_stays_after_a_failover_to_another_name_of_its_server(
+    twice: LivePool, polled_first: str
+) -> None:
+    twice.servers[0].set_users("room", participants=2)
+    await twice.lose("bbb-1")
+    assert (await twice.create(**PASSWORDS))["messageKey"] == "duplicateWarning"
+
+    await poll_names(twice, polled_first, *["bbb-1", "alias"] * 3)
+
+    assert (twice.holders(), await twice.home()) == (["bbb-1"], "alias")
+    assert twice.log.named("duplicate_ended") == []
+    assert await twice.redis("EXISTS", "appliance:detached:bbb-1") == 0
+
+
+async def test_meeting_stays_when_both_names_of_its_server_were_away(twice: LivePool) -> None:
+    twice.servers[0].set_users("room", participants=2)
+    await twice.lose("bbb-1")
+    await twice.create(**PASSWORDS)
+    await twice.lose("alias")
+
+    await poll_names(twice, *["bbb-1", "alias"] * 2)
+
+    assert (twice.holders(), await twice.home()) == (["bbb-1"], "alias")

@@ -116,14 +116,18 @@ async def test_operator_removes_a_server_that_is_safe_to_stop_and_no_other(
         await store.set_server_state(SERVER_ID, ServerState.DISABLED)
         status, reason = await retire(id=SERVER_ID)
         assert (status, "has 1 meeting" in reason) == (400, True)
-        for nothing in ({"id": "none"}, {"url": "https://none.example/bigbluebutton/api"}, {}):
-            assert (await retire(**nothing))[0] == 404
+        for name, value in (("id", "none"), ("url", "https://none.example/bigbluebutton/api")):
+            assert await retire(**{name: value}) == (
+                404,
+                f"Couldn't find server with {name}={value}",
+            )
+        assert (await retire())[0] == 404
         assert (await operator.ask("deleteServer", "POST", {"id": SERVER_ID}))[0] == 403
 
         await end_meeting(
             place.pool.res.meetings, Caller(base_url="http://127.0.0.1:9"), (("meetingID", "room"),)
         )
-        assert await retire(url=bbbs[0].url.rstrip("/") + "/") == (200, "")
+        assert await retire(url=bbbs[0].url.removesuffix("api")) == (200, "")
         assert [one.retired.server.id for one in await list_retired(place.pool.res.servers)] == [
             SERVER_ID
         ]
@@ -131,6 +135,16 @@ async def test_operator_removes_a_server_that_is_safe_to_stop_and_no_other(
         assert entry.call == "retireServer"
         assert entry.before is not None
         assert entry.before["url"] == bbbs[0].url
+
+
+async def test_url_that_bbb_conf_prints_is_completed(pool: LivePool) -> None:
+    bbb = pool.servers[0]
+
+    done = await register(pool, bbb, url=bbb.url.removesuffix("api"))
+
+    assert (done.new, done.server.url) == (True, bbb.url)
+    again = await register(pool, bbb)
+    assert (again.new, again.server.id) == (False, done.server.id)
 
 
 async def test_new_server_is_enabled_after_enough_good_polls_in_a_row(pool: LivePool) -> None:

@@ -15,7 +15,7 @@ from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended import record_end
 from appliance.meetings.end import end_meeting
 from appliance.metrics.exposition import StoreSnapshot, render_metrics
-from appliance.model import ServerId
+from appliance.model import ServerChange, ServerId
 from appliance.postgres.database import Database
 from appliance.servers.administration import list_servers, remove_server
 from appliance.servers.sync.apply import sync_servers
@@ -339,3 +339,14 @@ async def test_debt_is_listed_and_dismissed_for_good(used: UsedPool) -> None:
         entries = await used.features.audit.search(AuditQuery())
         before = [one.before for one in entries if one.result == DONE]
         assert [len(one["owed"]) for one in before if one] == [1, 2]
+
+
+async def test_servers_that_share_a_host_are_told_apart_by_port(used: UsedPool) -> None:
+    owing, twin = used.pool.bbb("bbb-1"), ServerChange(url="http://127.0.0.1:1/api", secret="s")
+    await used.usage.store.change_debts({ServerId("bbb-1"): {f"{'a' * 40}-1": 1}})
+
+    async with open_control(used.features) as control:
+        for label in ("127.0.0.1", f"127.0.0.1:{owing.port}"):
+            (one,) = (await control.ctl("recordings", "owed", "--json")).json
+            assert one["hostname"] == label
+            await used.features.servers.store.add_server(ServerId("twin"), twin)

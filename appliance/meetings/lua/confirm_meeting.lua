@@ -15,6 +15,8 @@ if ending and (ARGV[8] == '' or ending[ARGV[8]]) then return 2 end
 if r.creating_ms then
   call('HDEL', A .. 'meeting:' .. id, 'creating')
   call('HSET', A .. 'meeting:' .. id, 'confirmed_ms', ARGV[4])
+  -- A run that was there already may have begun on this server under another id (runs_elsewhere).
+  if ARGV[6] == '' and ARGV[8] ~= '' then call('HSET', A .. 'meeting:' .. id, 'seen_created', ARGV[8]) end
   -- The meeting belongs to this server now; the claim of a previous server ends.
   call('DEL', A .. 'detached_meeting:' .. id)
   call('EXPIRE', P .. 'meeting:' .. id, ARGV[5])

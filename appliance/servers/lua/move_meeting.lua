@@ -18,7 +18,7 @@ end
 local own = A .. 'meeting:' .. id
 call('HSET', own, 'placement', call('INCR', A .. 'placements'), 'reserved', 0, 'pending', 0, 'counted', 0,
   'moved_from', from)
-call('HDEL', own, 'created', 'seen_ms', 'own_passwords')
+call('HDEL', own, 'created', 'seen_created', 'seen_ms', 'own_passwords')
 if call('TTL', own) < 0 then call('EXPIRE', own, DETACHED_TTL_S) end
 call('SADD', A .. 'meetings_of:' .. to, id)
 return 1

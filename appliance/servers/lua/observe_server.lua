@@ -277,9 +277,15 @@ end
 -- Meetings that this server lists although their records name another server, which lists them too, and
 -- no failover explains it. `doubles:` remembers what the previous poll saw of them. One without users
 -- both times is to be ended ('end_here'), or the copy on the other server, if that is empty
--- ('move_here').
+-- ('move_here'). Copies of the same run are one ('same_run'): its server is in the pool twice.
 local doubles = {}
 local doubles_key = A .. 'doubles:' .. sid
+
+-- Whether to report that two servers are the same, which is done once a day.
+local function is_news(first, second)
+  if first > second then first, second = second, first end
+  return call('SET', A .. 'same_server:' .. first .. ' ' .. second, 1, 'NX', 'EX', DETACHED_TTL_S) ~= false
+end
 
 local function compare_double(meeting, owner, before)
   local id = meeting.id
@@ -287,16 +293,20 @@ local function compare_double(meeting, owner, before)
   local a = call('HMGET', A .. 'meeting:' .. id, 'creating', 'confirmed_ms', 'seen_ms', 'users', 'joins', 'placement')
   if a[1] or number(a[2], 0) >= q.began_ms then return nil end
   if not a[3] or call('HGET', P .. 'server:' .. owner, 'online') ~= 'true' then return nil end
+  if runs_elsewhere(id, sid, decimal(meeting.created_ms)) then
+    doubles[#doubles + 1] = { id, owner, number(a[6], 0), 0, is_news(sid, owner) and 1 or 0, 'same_run' }
+    return { server = owner, same_run = true }
+  end
   local here, there, joined = meeting.participants, number(a[4], 0), number(a[5], 0)
   local action = ''
-  if before and before.server == owner and tonumber(a[3]) > before.since_ms then
+  if before and before.server == owner and before.since_ms and tonumber(a[3]) > before.since_ms then
     if here == 0 and before.here == 0 then
       action = 'end_here'
     elseif there == 0 and before.there == 0 and joined == before.joins then
       action = 'move_here'
     end
   end
-  local new = not before or before.server ~= owner
+  local new = not before or before.server ~= owner or not before.since_ms
   doubt_polls(owner) -- what it says of the meeting now decides
   doubles[#doubles + 1] = { id, owner, number(a[6], 0), joined, new and 1 or 0, action }
   return { server = owner, since_ms = new and now_ms or before.since_ms, here = here, there = there, joins = joined }

@@ -31,7 +31,9 @@ from appliance.servers.sync.plan import (
     cordoning,
     plan_sync,
     shared_urls,
+    taken_urls,
 )
+from appliance.servers.sync.yaml_entry import ServerListProblem
 from appliance.servers.sync.yaml_limits import parse_tenant_limits, unknown_tenant
 from appliance.servers.sync.yaml_list import (
     BadServerList,
@@ -101,6 +103,8 @@ async def sync_servers(
     # In a thread: libyaml takes milliseconds, but PyYAML in pure Python may take long.
     document = await trio.to_thread.run_sync(read_document, text)
     wanted = await trio.to_thread.run_sync(parse_server_list, document, known)
+    if taken := await run_counted(len(wanted) + len(present), lambda: taken_urls(wanted, present)):
+        raise BadServerList([_taken_url(*pair) for pair in taken])
     limits = await _find_limits(deps, document)
     del document  # a tree of objects that the garbage collector would walk during the sync
     held = Counter(meeting.server_id for meeting in await deps.pool.records.list_meetings())
@@ -135,6 +139,14 @@ def _limit_notes(limits: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
         f"limits of {tenant}: {' '.join(f'{name}={value}' for name, value in values.items())}"
         for tenant, values in limits.items()
     )
+
+
+def _taken_url(server_id: ServerId, owner: ServerId) -> ServerListProblem:
+    reason = (
+        f"server {owner} has this url already, and a server cannot be renamed: keep the id {owner}"
+        f" in the file, or remove it first (`ctl servers remove {owner}`)"
+    )
+    return ServerListProblem(0, server_id, reason)
 
 
 def _notes(urls: dict[ServerId, str]) -> tuple[str, ...]:

@@ -148,6 +148,23 @@ def cordoning(server_id: ServerId, state: ServerState, meetings: int, owed: int)
     return SyncStep(server_id, StepKind.CORDON, change, meetings, owed)
 
 
+def taken_urls(
+    wanted: Sequence[WantedServer], present: Sequence[Server]
+) -> list[tuple[ServerId, ServerId]]:
+    """Return the servers of the file that would get the URL of another one, and which that is.
+
+    It keeps its URL; two that share one already are not meant.
+    """
+    new_urls = {one.id: url_key(one.url) for one in wanted}
+    old_urls = {server.id: url_key(server.url) for server in present}
+    owners = {url: one for one, url in old_urls.items() if new_urls.get(one, url) == url}
+    return [
+        (one, owners[url])
+        for one, url in new_urls.items()
+        if url in owners and old_urls.get(one) != url
+    ]
+
+
 def named_values(change: ServerChange) -> dict[str, object]:
     """Return the values that a change sets, by field name in the order of the fields."""
     pairs = ((item.name, getattr(change, item.name)) for item in fields(change))

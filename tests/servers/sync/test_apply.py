@@ -264,6 +264,22 @@ async def test_two_servers_of_one_url_are_noted(redis_url: str, redis_namespace:
         assert result.notes == ("servers with the same url: a, b",)
 
 
+@pytest.mark.parametrize("mode", list(SyncMode))
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_servers_cannot_be_renamed(
+    mode: SyncMode, dry_run: bool, redis_url: str, redis_namespace: str
+) -> None:
+    async with pool_of(redis_url, redis_namespace, BOTH_ENABLED) as res:
+        renamed = BOTH_ENABLED.replace("  a:", "  new:")
+        with pytest.raises(BadServerList) as error:
+            await sync_servers(res.servers, "me", renamed, mode=mode, dry_run=dry_run)
+
+        (problem,) = error.value.problems
+        assert str(problem).startswith("server new: server a has this url already")
+        assert "keep the id a" in problem.reason
+        assert await states(res) == {"a": "enabled", "b": "enabled"}
+
+
 async def test_store_that_is_lost_on_the_way_leaves_a_true_account(redis_namespace: str) -> None:
     file = "servers:\n" + "".join(f"  s{n}: {{secret: s}}\n" for n in range(4))
     with private_redis() as redis, trio.fail_after(30):

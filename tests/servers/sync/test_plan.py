@@ -14,6 +14,7 @@ from appliance.servers.sync.plan import (
     named_values,
     plan_sync,
     shared_urls,
+    taken_urls,
 )
 from appliance.servers.sync.yaml_list import WantedServer
 
@@ -133,3 +134,17 @@ def test_shared_urls_are_found_whatever_their_spelling() -> None:
     urls = {"a": "https://X/api", "b": "https://y/api", "c": "https://x/api/"}
 
     assert shared_urls(urls) == [("a", "c")]
+
+
+def test_server_of_the_file_does_not_get_the_url_of_another_that_keeps_it() -> None:
+    b, c = ServerId("b"), ServerId("c")
+    other = replace(SERVER, id=b, url="https://b/api")
+    renamed = replace(WANTED, id=c, url="https://A:443/api/")
+    swapped = [replace(WANTED, url=other.url), replace(WANTED, id=b)]
+    twin = replace(SERVER, id=c)
+
+    assert taken_urls([renamed], [SERVER, other]) == [(c, A)]
+    assert taken_urls([WANTED, renamed], [SERVER]) == [(c, A)]
+    assert taken_urls([replace(WANTED, id=b)], [SERVER, other]) == [(b, A)]
+    assert taken_urls(swapped, [SERVER, other]) == []
+    assert taken_urls([WANTED, replace(WANTED, id=c)], [SERVER, twin]) == []  # noted
