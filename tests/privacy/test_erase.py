@@ -18,6 +18,7 @@ from appliance.model import TenantId
 from appliance.privacy.rules import without_person
 from appliance.redis.store import RedisStore
 from appliance.tenants.scoped_id import scoped_id
+from appliance.usage.deps import UsageDeps
 from appliance.usage.model import EndedRun, UsageRun
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import open_features, rewire
@@ -36,6 +37,7 @@ class Traces:
     files: AnalyticsFiles
     bench: ImportBench
     redis: RedisStore
+    usage: UsageDeps
 
     async def rows(self, table: str) -> int:
         """Return the number of rows of a table."""
@@ -98,7 +100,7 @@ async def traces(
         await res.usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
         res = rewire(res, callbacks__analytics_files=files)
         async with open_control(res) as control:
-            yield Traces(control, files, bench, res.redis.background)
+            yield Traces(control, files, bench, res.redis.background, res.usage)
 
 
 async def test_dry_run_counts_and_changes_nothing(traces: Traces) -> None:
@@ -202,6 +204,25 @@ async def test_tenant_is_erased_by_name(traces: Traces) -> None:
     assert (found["runs"], found["recordings"], found["callbacks"]) == (1, 1, 2)
     assert await traces.rows("appliance.usage_tenants") == 1
     assert await traces.rows("appliance.meeting_runs") == 1
+
+
+async def test_removed_tenant_is_not_taken_for_another_whose_name_begins_alike(
+    traces: Traces,
+) -> None:
+    living = await traces.control.post("addTenant", {"name": "schools", "secrets": "s"})
+    run = UsageRun("m-3", 1_760_000_000_003, 1_760_000_000_000, "m-3", 0, living["id"])
+    await traces.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+    period = ("--from", "2025-10-01", "--to", "2025-11-01", "--by", "meeting", "--json")
+
+    used = await traces.control.ctl("usage", "--tenant", "school", *period)
+    unknown = await traces.control.ctl("privacy", "erase", "--tenant", "schoo", "--yes")
+    done = await traces.control.ctl("privacy", "erase", "--tenant", "school", "--yes")
+
+    assert [line["meeting"] for line in used.json["usage"]] == ["m-1"]
+    assert (unknown.code, unknown.out) == (1, "")
+    assert (done.code, done.err, done.out[:21]) == (0, "", "erased: 1 meeting run")
+    left = await traces.bench.database.fetch("SELECT meeting_id FROM appliance.meeting_runs")
+    assert sorted(row[0] for row in left) == ["m-2", "m-3"]
 
 
 async def test_nothing_or_two_things_are_refused(traces: Traces) -> None:
