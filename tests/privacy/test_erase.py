@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.analytics_rules import render_stored
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.rules import analytics
@@ -78,13 +79,14 @@ async def traces(
         queue = CallbackQueue(
             (PostgresQueue(bench.database), *res.callbacks.queue.stores), lambda: None, res.log
         )
-        assert res.usage is not None
+        usage = res.usage
+        assert usage is not None
         for number, tenant in ((1, "t-1"), (2, "t-2")):
             meeting = f"m-{number}"
             run = UsageRun(
                 meeting, 1_760_000_000_000 + number, 1_760_000_000_000, meeting, 0, tenant
             )
-            await res.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+            await usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
             files.save(f"run-{number}", report(meeting, tenant))
             metadata = (("tenant-id", tenant), ("owner", ADA), ("course", "Physics"))
             made = make_recording(f"rec-{number}", metadata=metadata, meeting_id=meeting)
@@ -97,10 +99,10 @@ async def traces(
             )
             for store in queue.stores:
                 assert await store.add(callback, f"key-{number}")
-        await res.usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
+        await usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
         res = rewire(res, callbacks__analytics_files=files)
         async with open_control(res) as control:
-            yield Traces(control, files, bench, res.redis.background, res.usage)
+            yield Traces(control, files, bench, res.redis.background, usage)
 
 
 async def test_dry_run_counts_and_changes_nothing(traces: Traces) -> None:
@@ -223,6 +225,25 @@ async def test_removed_tenant_is_not_taken_for_another_whose_name_begins_alike(
     assert (done.code, done.err, done.out[:21]) == (0, "", "erased: 1 meeting run")
     left = await traces.bench.database.fetch("SELECT meeting_id FROM appliance.meeting_runs")
     assert sorted(row[0] for row in left) == ["m-2", "m-3"]
+
+
+async def test_reports_of_a_renamed_tenant_are_erased_and_none_of_its_name(traces: Traces) -> None:
+    traces.files.save("before", render_stored(report("m-1", "academy"), "t-1"))
+    traces.files.save("later", render_stored(report("m-9", "school"), "t-9"))
+
+    found = await traces.control.post("erase", {"tenant": "t-1"})
+
+    assert found["analytics"] == 1
+    assert {name for name, _, _ in traces.files.names(10)} == {"later", "run-1", "run-2"}
+
+
+async def test_older_reports_of_a_tenant_are_erased_by_its_name(traces: Traces) -> None:
+    traces.files.save("old", report("m-1", "school"))
+
+    found = await traces.control.post("erase", {"tenant": "t-1"})
+
+    assert found["analytics"] == 1
+    assert "old" not in {name for name, _, _ in traces.files.names(10)}
 
 
 async def test_nothing_or_two_things_are_refused(traces: Traces) -> None:
