@@ -246,6 +246,18 @@ async def test_older_reports_of_a_tenant_are_erased_by_its_name(traces: Traces) 
     assert "old" not in {name for name, _, _ in traces.files.names(10)}
 
 
+async def test_what_came_after_a_tenant_was_erased_can_be_erased_by_its_id(traces: Traces) -> None:
+    await traces.control.post("erase", {"tenant": "t-1"})
+    run = UsageRun("m-1", 1_760_000_000_009, 1_760_000_000_000, "m-1", 0, "t-1")
+    await traces.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+
+    used = await traces.control.get("usage", tenant="t-1", **{"from": "2025-10", "to": "2025-11"})
+    found = await traces.control.post("erase", {"tenant": "t-1"})
+
+    assert [(line["tenant"], line["meetings"]) for line in used["usage"]] == [("t-1", 1)]
+    assert found["runs"] == 1
+
+
 async def test_nothing_or_two_things_are_refused(traces: Traces) -> None:
     for words in ((), ("--meeting", "m", "--user", "u")):
         assert (await traces.control.ctl("privacy", "erase", *words)).code == 2

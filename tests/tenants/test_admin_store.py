@@ -242,7 +242,8 @@ async def test_setting_is_written_as_scalelite_writes_it_and_the_call_beside_it(
     assert await tenants.remove_setting("s2") is None
     assert await tenants.list_settings() == [first]
     await tenants.remove_tenant(T1, force=False)
-    assert await keys(pool) == set()
+    assert await keys(pool) == {"appliance:usage_removed_tenants"}
+    assert await hash_of(pool, "appliance:usage_removed_tenants") == {"t1": "school"}
 
 
 async def test_second_setting_of_a_kind_is_refused(tenants: TenantStore) -> None:
