@@ -132,7 +132,8 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
     first = {"id": added["id"], **fields, "call": "", "mode": "override", "version": ""}
     assert added["tenant_setting"] == first
     assert (other["override"], other["call"]) == ("false", "join")
-    assert await control.get("getTenantSettings", tenant_id=uni) == [other]
+    for given in (uni, "Uni"):
+        assert await control.get("getTenantSettings", tenant_id=given) == [other]
     everything = await control.get("getTenantSettings")
     assert sorted(everything, key=str) == sorted([first, other], key=str)
     assert await control.post("deleteTenantSetting", {"id": added["id"]}) == {
