@@ -24,7 +24,9 @@ from appliance.usage.model import MINUTE_MS, Gap, Question
 from appliance.usage.report import QuestionTooLarge, Used, answer
 from appliance.usage.writer import name_tenants
 
-_DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?").fullmatch
+_DATE = re.compile(
+    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?", re.ASCII
+).fullmatch
 _NO_DATABASE = "usage is kept in the database, and DB_DISABLED or RECORDING_DISABLED is set"
 
 
