@@ -21,7 +21,7 @@ from appliance.usage.writer import name_tenants
 class EraseRequest(Fields, frozen=True):
     """erase."""
 
-    meeting: Annotated[OptionalText, Meta(description="A front-end's meetingID.")] = None
+    meeting: Annotated[OptionalText, Meta(description="A meetingID, of every tenant.")] = None
     user: Annotated[OptionalText, Meta(description="Name or id of a user.")] = None
     tenant: Annotated[OptionalText, Meta(description="Id or name of a tenant.")] = None
     dry_run: Annotated[Flag, Meta(description="Only count.")] = False
