@@ -17,7 +17,8 @@ from appliance.admin_calls.refusal import ErrorJson
 from appliance.recordings.uploads.schema import UPLOAD, UPLOAD_PATH, UPLOAD_SCHEME, UPLOAD_TOKEN
 
 JSON = "application/json"
-XML = "application/xml"
+XML, CSV = "application/xml", "text/csv"
+_ANY: dict[str, Any] = {"schema": {}}
 
 _SCHEMAS = "#/components/schemas/"
 _SUFFIX = "Json"
@@ -178,7 +179,8 @@ def _responses(call: AdminCall[Any], answer: Schema) -> dict[str, Any]:
         responses[str(call.known_status)]["content"] = content
     if 200 in (call.status, call.known_status):
         responses["200"]["description"] = "Done; or, in XML, not done: `FAILED` with a messageKey."
-    responses["200"]["content"] = {**responses["200"]["content"], XML: {"schema": {}}}
+    also = [XML, *([CSV] if call.csv is not None else [])]
+    responses["200"]["content"] = {**responses["200"]["content"], **dict.fromkeys(also, _ANY)}
     refusals = {**_COMMON, **call.refusals}
     if call.method == "GET":
         del refusals[408], refusals[413], refusals[415]

@@ -171,7 +171,9 @@ def number(fields: Mapping[str, Any], name: str) -> float | None:
     value = fields.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
+    # float() takes `1_0`, which JSON and other programs do not, and digits of every script.
+    odd = isinstance(value, str) and ("_" in value or not value.isascii())
+    if isinstance(value, int | float | str) and not isinstance(value, bool) and not odd:
         try:
             return float(value)
         except (ValueError, OverflowError):

@@ -108,7 +108,8 @@ def merge_params(
 ) -> Params:
     """Merge the front-end's parameters with settings of the appliance and the tenant.
 
-    Both sequences are ordered weakest first; a later pair of the same name wins. Names in
+    Both sequences are ordered weakest first; a later pair of the same name wins (the settings have
+    names of metadata in lower case, see `plain_name`). Names in
     `excluded` are dropped from the front-end's parameters only. A default applies if the
     front-end's parameters do not (any longer) have the name. An override replaces the front-end's
     first parameter of its name; new names are appended. `checksum` is never passed on.

@@ -26,6 +26,7 @@ from appliance.callbacks.analytics_rules import (
     is_file_name,
     read_report,
     render_report,
+    render_stored,
     report_url,
 )
 from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
@@ -85,13 +86,14 @@ async def accept_report(deps: CallbackDeps, tenant: Tenant | None, body: bytes) 
 
     Raises BadReport, StoreDown.
     """
+    tenant_id = tenant.id if tenant else None
     if len(body) < _BIG_BODY_BYTES:
         report, meeting_id, sent = _prepare(tenant, body)
     else:
         report, meeting_id, sent = await trio.to_thread.run_sync(_prepare, tenant, body)
     if deps.analytics_files is not None:
-        await _keep(deps, deps.analytics_files, report, sent)
-    tenant_id = tenant.id if tenant else None
+        stored = render_stored(sent, tenant_id)
+        await _keep(deps, deps.analytics_files, report, stored)
     # With multitenancy, a report to a host of no tenant belongs to no tenant's meeting.
     unassigned = deps.settings.api.multitenancy and tenant is None
     kept = None if unassigned else await _find_urls(deps, meeting_id, tenant_id)
@@ -132,9 +134,9 @@ def _prepare(tenant: Tenant | None, body: bytes) -> tuple[Report, str, bytes]:
     return report, meeting_id, sent
 
 
-async def _keep(deps: CallbackDeps, files: AnalyticsFiles, report: Report, sent: bytes) -> None:
+async def _keep(deps: CallbackDeps, files: AnalyticsFiles, report: Report, stored: bytes) -> None:
     try:
-        await trio.to_thread.run_sync(files.save, file_name_of(report), sent)
+        await trio.to_thread.run_sync(files.save, file_name_of(report), stored)
     except OSError as error:
         deps.log.error("analytics_not_stored", meeting=report.meeting_id, reason=error.strerror)
 

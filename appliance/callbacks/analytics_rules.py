@@ -25,6 +25,8 @@ ANALYTICS_PARAM = "meta_analytics-callback-url"
 """Compared in lower case, since BBB lower-cases the names of metadata."""
 DEFAULT_CUSTOMER = "scalelite"
 """The `customer` without tenants, as in Scalelite, whose value receivers know."""
+TENANT_ID = "tenant_id"
+"""Key of a stored report."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """The report of a day with hundreds of users has about 2 MB."""
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}").fullmatch
@@ -138,6 +140,14 @@ def render_report(
     # The object has `meeting_id` at least, so the comma is correct.
     added = f',"customer":{json.dumps(customer)}}}'.encode()
     return report.body.rstrip(_BLANKS).removesuffix(b"}") + added
+
+
+def render_stored(sent: bytes, tenant_id: str | None) -> bytes:
+    """Return the file of a report that was rendered: with the id of its tenant, empty without.
+
+    The tenant may be renamed, and `customer` become the name of another.
+    """
+    return sent.removesuffix(b"}") + f',"{TENANT_ID}":{json.dumps(tenant_id or "")}}}'.encode()
 
 
 def _hide_internal_metadata(metadata: dict[str, Any], kept: str, meeting_id: str) -> None:

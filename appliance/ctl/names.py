@@ -3,7 +3,8 @@
 A command declares with `takes_names` which argument holds ids. Before it runs, each word is
 replaced by the id that it stands for: an exact id wins, then a name (of a server: its host), then
 the beginning of an id or a name that no other has. A word that stands for nothing is kept, and the
-appliance refuses it. This is so for rake tasks as well, which know only ids in Scalelite.
+appliance refuses it. This is so for rake tasks as well, which know only ids in Scalelite. Commands
+that are also about what was removed pass every word on, since it may be the name of that.
 """
 
 from __future__ import annotations
@@ -35,9 +36,14 @@ class Named:
         return f"{self.id} ({', '.join(others)})" if others else self.id
 
 
-def takes_names(command: argparse.ArgumentParser, kind: str, dest: str) -> None:
-    """Declare that an argument holds an id or ids. kind: server, tenant or meeting."""
-    command.set_defaults(named=(kind, dest))
+def takes_names(
+    command: argparse.ArgumentParser, kind: str, dest: str, *, exact: bool = False
+) -> None:
+    """Declare that an argument holds an id or ids. kind: server, tenant or meeting.
+
+    exact: the appliance finds it by id or name, also what was removed; no beginning stands for it.
+    """
+    command.set_defaults(named=(kind, dest), exact_names=exact)
 
 
 def resolve_arguments(console: Console, client: ControlClient, args: Namespace) -> None:
@@ -48,7 +54,7 @@ def resolve_arguments(console: Console, client: ControlClient, args: Namespace) 
         return
     words = [given] if isinstance(given, str) else given
     known = list_known(client, kind, words)
-    found = [resolve(kind, word, known) for word in words]
+    found = [Named(word) if args.exact_names else resolve(kind, word, known) for word in words]
     args.hint = _find_hint(found, known)
     for word, one in zip(words, found, strict=True):
         if word.lower() not in (one.id.lower(), *one.names):

@@ -21,10 +21,10 @@ def add_privacy(commands: Commands[Any]) -> None:
     example = "privacy erase --user 'Ada Lovelace' --dry-run"
     command = add_command(group, "erase", erase, about, example)
     subject = command.add_mutually_exclusive_group(required=True)
-    subject.add_argument("--meeting", metavar="ID", help="meetingID of the front-end")
+    subject.add_argument("--meeting", metavar="ID", help="meetingID, of every tenant")
     subject.add_argument("--user", metavar="NAME_OR_ID", help="name or id of a user, exactly")
     subject.add_argument("--tenant", metavar="T", help="id or name of a tenant")
-    takes_names(command, "tenant", "tenant")
+    takes_names(command, "tenant", "tenant", exact=True)
     command.add_argument("--dry-run", action="store_true", help="only count")
     command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 

@@ -33,7 +33,7 @@ def add_usage(commands: Commands[Any]) -> None:
     example = "usage --from 2026-10-01 --to 2026-11-01 --by tenant --csv"
     command = add_command(commands, "usage", show, about, example)
     command.add_argument("--tenant", metavar="T", help="only this tenant, by id or name")
-    takes_names(command, "tenant", "tenant")
+    takes_names(command, "tenant", "tenant", exact=True)
     about = "from this date or full hour on, UTC (default: this month)"
     command.add_argument("--from", dest="since", metavar="DATE", help=about)
     about = "up to this date or full hour, exclusive (default: now)"

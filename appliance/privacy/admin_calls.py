@@ -15,12 +15,13 @@ from appliance.privacy.deps import PrivacyDeps
 from appliance.privacy.erase import erase
 from appliance.privacy.store import Subject, TraceKind
 from appliance.tenants.administration import match_tenant
+from appliance.usage.writer import name_tenants
 
 
 class EraseRequest(Fields, frozen=True):
     """erase."""
 
-    meeting: Annotated[OptionalText, Meta(description="A front-end's meetingID.")] = None
+    meeting: Annotated[OptionalText, Meta(description="A meetingID, of every tenant.")] = None
     user: Annotated[OptionalText, Meta(description="Name or id of a user.")] = None
     tenant: Annotated[OptionalText, Meta(description="Id or name of a tenant.")] = None
     dry_run: Annotated[Flag, Meta(description="Only count.")] = False
@@ -66,8 +67,9 @@ async def _find_tenant(deps: PrivacyDeps, given: str) -> tuple[str, str]:
 
 async def _read_tenants(deps: PrivacyDeps) -> dict[str, str]:
     """Return the names of all tenants by id, also of those that were removed."""
-    names = await deps.recordings.tenants.store.read_names()
-    return names if deps.usage is None else await deps.usage.table.read_names(names)
+    if deps.usage is None:
+        return await deps.recordings.tenants.store.read_names()
+    return await name_tenants(deps.usage)
 
 
 async def _read_subject(deps: PrivacyDeps, call: Call[Any], answer: Any) -> Mapping[str, Snapshot]:

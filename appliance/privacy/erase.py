@@ -7,13 +7,14 @@ Source: docs/tenants.md, Privacy.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.callbacks.analytics_rules import TENANT_ID
 from appliance.privacy.deps import PrivacyDeps
 from appliance.privacy.rules import without_person
 from appliance.privacy.store import Subject, TraceKind
@@ -86,7 +87,7 @@ async def _erase_reports(
     change: Callable[[Any], Any] = {
         TraceKind.MEETING: lambda one: None if one.get("meeting_id") == subject.value else one,
         TraceKind.USER: lambda one: without_person(one, subject.value),
-        TraceKind.TENANT: lambda one: None if one.get("customer") == tenant_name else one,
+        TraceKind.TENANT: lambda one: None if _is_tenants(one, subject.value, tenant_name) else one,
     }[subject.kind]
 
     def work() -> int:
@@ -112,3 +113,10 @@ async def _erase_reports(
         raise Refused(
             RefusalKind.INVALID, f"stored analytics cannot be changed: {error.strerror}"
         ) from error
+
+
+def _is_tenants(report: Mapping[str, Any], tenant_id: str, tenant_name: str) -> bool:
+    """Return whether a report is a tenant's: by its id, which older reports do not have."""
+    if TENANT_ID in report:
+        return bool(report[TENANT_ID] == tenant_id)
+    return report.get("customer") == tenant_name

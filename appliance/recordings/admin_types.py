@@ -17,6 +17,7 @@ from appliance.admin_calls.fields import (
     BadRequest,
     Count,
     GivenText,
+    number,
     reads,
     required,
     text,
@@ -60,16 +61,12 @@ def _read_texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _read_days(fields: Mapping[str, Any], name: str) -> float | None:
-    value = fields.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            days = float(value)
-        except (ValueError, OverflowError):
-            days = 0.0
-        if 0 < days <= MAX_DAYS:
-            return days
+    try:
+        days = number(fields, name)
+    except BadRequest:
+        days = 0.0
+    if days is None or 0 < days <= MAX_DAYS:
+        return days
     raise BadRequest(f"{name} must be a number greater than 0, at most {MAX_DAYS}")
 
 

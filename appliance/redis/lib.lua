@@ -26,6 +26,11 @@ local function decimal(value)
   return string.format('%.12g', value)
 end
 
+-- Return the name of a parameter as BBB takes it: that of metadata in lower case.
+local function plain_name(param)
+  return string.sub(param, 1, 5) == 'meta_' and string.lower(param) or param
+end
+
 local STATES = { enabled = true, cordoned = true, disabled = true }
 
 -- Old records have no `state`: then membership in server_enabled means enabled. An unknown word means

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from appliance.model import LoadWeights
+from appliance.model import LoadWeights, ParamRule
 from appliance.settings import access_variables as a
 from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
@@ -42,10 +43,12 @@ from appliance.settings.model import (
     VoiceBridgeSettings,
     WebSettings,
 )
+from appliance.settings.param_rules import plain_name
 from appliance.settings.paths import CONTROL_GROUP, control_socket_path, state_dir_path
 from appliance.settings.reading import SettingProblem, Values, read_values
 from appliance.settings.table import Variable
 
+_Params = tuple[tuple[str, str], ...]
 _CREATING_MARGIN_S = 5
 """Added to the timeouts of a create before its placement counts as failed (docs/placement.md)."""
 
@@ -152,6 +155,16 @@ def _names(values: Values, variable: Variable[tuple[str, ...]]) -> frozenset[str
     return frozenset(names or ())
 
 
+def _params(values: Values, variable: Variable[_Params]) -> _Params:
+    return tuple((plain_name(name), value) for name, value in values.find(variable) or ())
+
+
+def _rules(values: Values, variable: Variable[tuple[ParamRule, ...]]) -> tuple[ParamRule, ...]:
+    return tuple(
+        replace(rule, param=plain_name(rule.param)) for rule in values.find(variable) or ()
+    )
+
+
 def _api(values: Values) -> ApiSettings:
     url_host = values.find(a.URL_HOST)
     return ApiSettings(
@@ -164,12 +177,12 @@ def _api(values: Values) -> ApiSettings:
         multitenancy=values.get(a.MULTITENANCY_ENABLED),
         create_exclude=_names(values, p.CREATE_EXCLUDE_PARAMS),
         join_exclude=_names(values, p.JOIN_EXCLUDE_PARAMS),
-        default_create=values.find(p.DEFAULT_CREATE_PARAMS) or (),
-        override_create=values.find(p.OVERRIDE_CREATE_PARAMS) or (),
-        default_join=values.find(p.DEFAULT_JOIN_PARAMS) or (),
-        override_join=values.find(p.OVERRIDE_JOIN_PARAMS) or (),
-        create_rules=values.find(p.CREATE_PARAM_RULES) or (),
-        join_rules=values.find(p.JOIN_PARAM_RULES) or (),
+        default_create=_params(values, p.DEFAULT_CREATE_PARAMS),
+        override_create=_params(values, p.OVERRIDE_CREATE_PARAMS),
+        default_join=_params(values, p.DEFAULT_JOIN_PARAMS),
+        override_join=_params(values, p.OVERRIDE_JOIN_PARAMS),
+        create_rules=_rules(values, p.CREATE_PARAM_RULES),
+        join_rules=_rules(values, p.JOIN_PARAM_RULES),
         get_meetings_disabled=values.get(p.GET_MEETINGS_API_DISABLED),
         passthrough_calls=_names(values, p.PASSTHROUGH_CALLS),
         request_max_bytes=values.get(p.REQUEST_MAX_BYTES),

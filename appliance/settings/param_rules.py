@@ -28,6 +28,14 @@ _NUMBER = re.compile(r"[0-9]{1,9}").fullmatch
 _PATTERN = re.compile(r"[A-Za-z0-9.*?+_-]{1,50}").fullmatch
 
 
+def plain_name(name: str) -> str:
+    """Return the name of a parameter as BBB takes it: that of metadata in lower case.
+
+    So settings that are spelled differently are about one parameter.
+    """
+    return name.lower() if name.startswith("meta_") else name
+
+
 def check_rule(rule: ParamRule) -> ParamRule:
     """Return the rule. Raises ValueError, whose text says what is wrong."""
     if rule.mode not in MODES:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from appliance.admin_calls.actors import Actor, Role
+from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import ID_MISSING, AdminCall, Answer, Call
 from appliance.admin_calls.fields import (
     Fields,
@@ -188,14 +188,6 @@ def _record_json(tenant: TenantRecord) -> TenantRecordJson:
 
 Result = TypeVar("Result")
 Handler = Callable[[TenantDeps, Call[Any]], Awaitable[Result]]
-
-
-def tenant_of(actor: Actor, given: str) -> str:
-    """Return the tenant that a call is about. Raises Refused: it is not the caller's own."""
-    own = actor.tenant_id
-    if own and given not in ("", own):
-        raise no_tenant(given)
-    return own or given
 
 
 def check_multitenancy(deps: TenantDeps) -> None:

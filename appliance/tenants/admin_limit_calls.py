@@ -24,7 +24,9 @@ WhichField = Annotated[Text, Meta(description=_WHICH)]
 
 
 def _read_limits(fields: Mapping[str, Any], name: str) -> dict[str, str]:
-    found = fields.get(name) or {}
+    found = fields.get(name)
+    if found is None:
+        return {}
     if not isinstance(found, dict) or not all(
         value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
         for value in found.values()

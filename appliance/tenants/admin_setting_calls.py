@@ -10,7 +10,7 @@ from msgspec import Meta
 from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, OptionalText, Text, reads, text
-from appliance.admin_calls.refusal import no_tenant_setting
+from appliance.admin_calls.refusal import no_tenant, no_tenant_setting
 from appliance.admin_calls.secrets import secret_if_named
 from appliance.model import TenantId
 from appliance.settings.param_rules import DEFAULT, MODES, OVERRIDE, WITHOUT_VALUE
@@ -22,7 +22,6 @@ from appliance.tenants.admin_calls import (
     TENANT_ID,
     DeletedJson,
     id_reader,
-    tenant_of,
     with_tenants,
 )
 from appliance.tenants.audited import ONE_SETTING
@@ -47,7 +46,7 @@ SettingIdField = Annotated[str, ID_META, reads(id_reader(no_tenant_setting))]
 class TenantSettingsRequest(Fields, frozen=True):
     """getTenantSettings."""
 
-    tenant_id: Annotated[Text, Meta(description="Empty: all.")] = ""
+    tenant_id: Annotated[Text, Meta(description="Id or name; empty: all.")] = ""
 
 
 class NewSettingFields(Fields, frozen=True):
@@ -157,8 +156,12 @@ def setting_json(setting: TenantSetting) -> TenantSettingJson:
 async def _get_tenant_settings(
     deps: TenantDeps, call: Call[TenantSettingsRequest]
 ) -> list[TenantSettingJson]:
-    wanted = tenant_of(call.actor, call.read().tenant_id)
-    found = await tenant_admin.list_settings(deps, wanted or None)
+    own = call.actor.tenant_id
+    given = call.read().tenant_id or own
+    tenant_id = (await tenant_admin.find_named(deps, given)).id if given else None
+    if own not in (None, tenant_id):
+        raise no_tenant(given or "")
+    found = await tenant_admin.list_settings(deps, tenant_id)
     return list(map(setting_json, found))
 
 

@@ -54,6 +54,14 @@ def match_tenant(names: Mapping[str, str], given: str) -> str:
     raise no_tenant(given)
 
 
+async def find_named(deps: TenantDeps, given: str) -> TenantRecord:
+    """Return one tenant by its id or name. Raises Refused: it does not exist."""
+    tenant = await deps.store.find_tenant(TenantId(given))
+    if tenant is None:
+        tenant = await find_tenant(deps, match_tenant(await deps.store.read_names(), given))
+    return tenant
+
+
 async def add_tenant(
     deps: TenantDeps, actor: str, new: TenantChange, *, new_id: Callable[[], object] = uuid.uuid4
 ) -> TenantRecord:

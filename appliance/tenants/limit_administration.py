@@ -83,10 +83,7 @@ async def change_limits(
 
 async def _find(deps: TenantDeps, given: str) -> tuple[TenantId | None, str]:
     if deps.settings.api.multitenancy:
-        tenant = await deps.store.find_tenant(TenantId(given))
-        if tenant is None:
-            tenant_id = tenant_admin.match_tenant(await deps.store.read_names(), given)
-            tenant = await tenant_admin.find_tenant(deps, tenant_id)
+        tenant = await tenant_admin.find_named(deps, given)
         return tenant.id, tenant.name
     if given in ("", DEFAULT_TENANT):
         return None, DEFAULT_TENANT

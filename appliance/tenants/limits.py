@@ -24,7 +24,8 @@ LIMITS = (
 NEAR = 0.8
 """Share of a limit from which on operators are warned."""
 
-_WHOLE = re.compile(r"[0-9]{1,9}").fullmatch
+_WHOLE = re.compile(r"[0-9]{1,9}(\.0+)?").fullmatch
+"""JSON has one kind of numbers: some programs write 5 as 5.0."""
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?").fullmatch
 
 
@@ -42,10 +43,10 @@ def check_limit(name: str, value: str) -> str:
         if not _DECIMAL(value):
             raise ValueError(f"{name} must be a number of gigabytes such as 50 or 0.5")
         return value
-    if not _WHOLE(value) or (name == "max_duration" and not int(value)):
+    if not _WHOLE(value) or (name == "max_duration" and not float(value)):
         least = 1 if name == "max_duration" else 0
         raise ValueError(f"{name} must be a whole number from {least} to 999999999")
-    return str(int(value))
+    return str(int(float(value)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from appliance.model import ParamRule, Tenant, TenantId
 from appliance.redis.store import RedisStore
+from appliance.settings.param_rules import plain_name
 from appliance.tenants.lrs_rules import lrs_of
 from appliance.tenants.params import CREATE, JOIN, calls_of_setting
 
@@ -30,12 +31,12 @@ def parse_tenant(reply: str | None) -> Tenant | None:
     merged: dict[tuple[str, bool], list[tuple[str, str]]] = {}
     for param, value, override, call in list(found["settings"]):
         for kind in calls_of_setting(param, call):
-            merged.setdefault((kind, override), []).append((param, value))
+            merged.setdefault((kind, override), []).append((plain_name(param), value))
     rules: dict[str, list[ParamRule]] = {}
     for one in sorted(map(json.loads, found["rules"]), key=lambda one: int(one["order"])):
         for kind in calls_of_setting(one["param"], one["call"]):
             rules.setdefault(kind, []).append(
-                ParamRule(one["param"], one["mode"], one["value"], one["version"])
+                ParamRule(plain_name(one["param"]), one["mode"], one["value"], one["version"])
             )
     secrets = tuple(secret for secret in found["secrets"].split(":") if secret)
     return Tenant(

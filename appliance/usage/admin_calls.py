@@ -22,8 +22,11 @@ from appliance.usage.deps import UsageDeps
 from appliance.usage.history import find_busiest_day, list_classes
 from appliance.usage.model import MINUTE_MS, Gap, Question
 from appliance.usage.report import QuestionTooLarge, Used, answer
+from appliance.usage.writer import name_tenants
 
-_DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?").fullmatch
+_DATE = re.compile(
+    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::00(?::00)?)?Z?)?)?", re.ASCII
+).fullmatch
 _NO_DATABASE = "usage is kept in the database, and DB_DISABLED or RECORDING_DISABLED is set"
 
 
@@ -140,7 +143,7 @@ async def _usage(deps: UsageDeps | None, call: Call[UsageRequest]) -> UsageJson:
         raise Refused(RefusalKind.INVALID, _NO_DATABASE)
     request = call.read()
     from_at, to_at = _period(deps, request)
-    names = await deps.table.read_names(await deps.tenants.store.read_names())
+    names = await name_tenants(deps)
     tenant = _find_tenant(names, call.actor.tenant_id, request.tenant)
     by = request.by
     if call.actor.tenant_id is not None and "server" in by:

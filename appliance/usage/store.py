@@ -7,7 +7,7 @@ used. The rules are in lib.lua (save_usage) and lua/.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -135,6 +135,16 @@ class UsageStore:
         """Remove these times."""
         key = self.redis.own_key("usage_dropped")
         await self.redis.command("HDEL", key, *(gap.server for gap in gaps))
+
+    async def read_removed_tenants(self) -> dict[str, str]:
+        """Return the names of tenants by id that were removed lately."""
+        key = self.redis.own_key("usage_removed_tenants")
+        found = await self.redis.command("HGETALL", key)
+        return dict(zip(found[::2], found[1::2], strict=True))
+
+    async def forget_removed_tenants(self, tenant_ids: Iterable[str]) -> None:
+        """Remove these names, which are in the database."""
+        await self.redis.command("HDEL", self.redis.own_key("usage_removed_tenants"), *tenant_ids)
 
     async def read_debts(self) -> Debts:
         """Return the recordings that servers owe. Two round trips."""

@@ -167,6 +167,12 @@ _DELETE_OLD = {
         SELECT ctid FROM appliance.usage_gaps
         WHERE ended_at < now() - make_interval(secs => $1) LIMIT $2))""",
 }
+_READ_NAMES = """
+SELECT id, name FROM appliance.usage_tenants
+UNION ALL SELECT DISTINCT tenant, tenant FROM appliance.usage_pairs p
+WHERE scope = 0 AND tenant <> '' AND NOT EXISTS (
+    SELECT FROM appliance.usage_tenants t WHERE t.id = p.tenant)
+"""
 _NAME_TENANTS = """
 INSERT INTO appliance.usage_tenants (id, name)
 SELECT * FROM unnest($1::text[], $2::text[])
@@ -299,10 +305,9 @@ class UsageTable:
         found = await self.database.fetch(_RECORDING_BYTES, deadline_s=DEADLINE_S)
         return {TenantId(tenant) if tenant else None: size for tenant, size in found}
 
-    async def read_names(self, living: Mapping[str, str]) -> dict[str, str]:
-        """Return the names of tenants by id: those of `living`, then those of removed ones."""
-        found = await self.database.fetch("SELECT id, name FROM appliance.usage_tenants")
-        return {**living, **{row[0]: row[1] for row in found if row[0] not in living}}
+    async def read_names(self) -> dict[str, str]:
+        """Return the names of all tenants by id; of one without a name its id."""
+        return {row[0]: row[1] for row in await self.database.fetch(_READ_NAMES)}
 
     async def name_tenants(self, names: Mapping[str, str]) -> None:
         """Remember the names of tenants."""

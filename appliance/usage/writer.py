@@ -41,7 +41,6 @@ T = TypeVar("T")
 
 async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> NoReturn:
     """Write usage until cancelled, every `pause_s` seconds."""
-    tenants: dict[str, str] = {}
     next_minute_s = next_hour_s = trio.current_time()
     while True:
         try:
@@ -56,7 +55,7 @@ async def write_usage_forever(deps: UsageDeps, *, pause_s: float = PAUSE_S) -> N
                 await write_waiting(deps)
                 await settle_debts(deps, debts)
                 if is_minute:
-                    await _name_tenants(deps, tenants)
+                    await name_tenants(deps)
                     await deps.table.roll_up()
                     await restore_debts(deps)
                     await record_recording_bytes(deps)
@@ -173,11 +172,18 @@ async def prune_usage(deps: UsageDeps) -> None:
         await deps.store.claim(deps.instance, lease_ms=LEASE_MS)
 
 
-async def _name_tenants(deps: UsageDeps, known: dict[str, str]) -> None:
-    if not deps.settings.api.multitenancy:
-        return
-    names = await deps.tenants.store.read_names()
-    changed = {id: name for id, name in names.items() if known.get(id) != name}
+async def name_tenants(deps: UsageDeps) -> dict[str, str]:
+    """Write the names of tenants that have changed; return all by id, the living first.
+
+    Of a removed tenant whose name is not known, the name is its id. Raises StoreDown, DatabaseDown.
+    """
+    stored = await deps.table.read_names()
+    removed = await deps.store.read_removed_tenants()
+    living = await deps.tenants.store.read_names()
+    known = {**removed, **living}
+    changed = {id: name for id, name in known.items() if stored.get(id) != name}
     if changed:
         await deps.table.name_tenants(changed)
-        known.update(changed)
+    if removed:
+        await deps.store.forget_removed_tenants(removed)
+    return living | stored | known

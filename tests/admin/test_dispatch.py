@@ -324,11 +324,11 @@ async def change_recordings(bearer: Bearer) -> None:
 
 async def see_settings(bearer: Bearer) -> None:
     """getTenantSettings: its own."""
-    for query in ({}, {"tenant_id": TENANT_ID}):
+    for query in ({}, {"tenant_id": TENANT_ID}, {"tenant_id": "School"}):
         _, own = await bearer.ask("getTenantSettings", **query)
         assert [one["tenant_id"] for one in own] == [TENANT_ID]
-    status, _ = await bearer.ask("getTenantSettings", tenant_id=OTHER_ID)
-    assert status == 404
+    for query in ({"tenant_id": OTHER_ID}, {"tenant_id": "other"}, {"tenant_id": "none"}):
+        assert (await bearer.ask("getTenantSettings", **query))[0] == 404
 
 
 async def see_limits(bearer: Bearer) -> None:

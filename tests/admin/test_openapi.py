@@ -49,6 +49,12 @@ def test_upload_of_recordings_is_described_where_it_is_taken() -> None:
     assert set(document["paths"][path]["put"]["tags"]) <= {one["name"] for one in document["tags"]}
 
 
+def test_call_that_answers_in_csv_is_described_so() -> None:
+    for call in CALLS:
+        content = operation_of(call)["responses"]["200"]["content"]
+        assert ("text/csv" in content) is (call.csv is not None), call.name
+
+
 def test_names_of_calls_are_unique() -> None:
     assert len({call.name for call in ALL_CALLS}) == len(ALL_CALLS)
 

@@ -16,6 +16,7 @@ from appliance.callbacks.analytics_rules import (
     is_file_name,
     read_report,
     render_report,
+    render_stored,
     report_url,
 )
 from appliance.tenants.scoped_id import scoped_id
@@ -58,6 +59,17 @@ def test_body_goes_on_as_it_came_with_the_customer_beside(body: bytes) -> None:
     assert sent.startswith(body.rstrip().removesuffix(b"}"))
     assert json.loads(sent) == json.loads(body) | {"customer": 'sch"ool'}
     assert list(json.loads(sent))[-1] == "customer"
+
+
+@pytest.mark.parametrize("tenant_id", [None, "t-1"])
+def test_file_names_the_tenant_by_its_id(tenant_id: str | None) -> None:
+    sent = render_report(
+        read_report(b'{"meeting_id":"m","tenant_id":"x"}\n'), meeting_id="m", customer="school"
+    )
+
+    stored = json.loads(render_stored(sent, tenant_id))
+
+    assert stored == {"meeting_id": "m", "customer": "school", "tenant_id": tenant_id or ""}
 
 
 def test_customer_of_the_server_does_not_count() -> None:

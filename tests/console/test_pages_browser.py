@@ -454,7 +454,13 @@ def test_pages_have_no_barriers_and_fit(visitor: Visitor) -> None:
     visitor.pool.front.create("algebra", name="Linear Algebra")
     visitor.pool.appliance.poll()
     visitor.log_in("admin")
-    for page in (*PAGES, "servers/add", "servers/{id}/plan", "servers/retired", "meetings/algebra"):
+    for page in (
+        *PAGES,
+        "servers/add",
+        "servers/{id}/plan",
+        "servers/retired",
+        "meetings/one?id=algebra",
+    ):
         visitor.open(page.format(id=visitor.pool.ids[0]))
         for width, dark in ((360, False), (1440, True)):  # the page takes it up where it is
             visitor.browser.set_up(width=width, height=900, dark=dark)

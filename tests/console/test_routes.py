@@ -36,7 +36,7 @@ REFUSED = (
     ("viewer", "undo"),
     ("viewer", "recordings/retry"),
     ("viewer", "callbacks/retry"),
-    ("viewer", "meetings/bbb1-0/end"),
+    ("viewer", "meetings/one/end?id=bbb1-0"),
     ("operator", "servers/bbb1/remove"),
     ("operator", "servers/bbb1/edit"),
     ("operator", "servers/bbb1/secret"),
@@ -226,7 +226,7 @@ async def test_unknown_page_is_not_found(opened: OpenConsole) -> None:
     for path in (
         "nothing",
         "servers/bbb9",
-        "meetings/none",
+        "meetings/one?id=none",
         "static/none.js",
         "servers/bbb1/edit/x",
     ):

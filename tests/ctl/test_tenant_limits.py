@@ -78,7 +78,7 @@ async def test_a_tenant_is_addressed_by_name_and_wrong_limits_are_refused(
     assert list(unchanged["limits"]) == ["max_users"]
     assert (await control.ctl("tenants", "limits", "unknown")).code == 1
 
-    changed = await control.post("setTenantLimits", {"id": "School", "limits": {"max_users": 9}})
+    changed = await control.post("setTenantLimits", {"id": "School", "limits": {"max_users": 9.0}})
     assert changed["limits"]["max_users"]["limit"] == 9
 
 

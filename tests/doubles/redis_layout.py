@@ -188,6 +188,7 @@ KINDS = (
     _kind("usage runs", "appliance:usage_(?:runs|minutes)", "list"),
     _kind("usage ends", "appliance:usage_ended", "list", expires=True),
     _kind("usage settled", "appliance:usage_settled", "set"),
+    _kind("removed tenants", "appliance:usage_removed_tenants", "hash", expires=True),
     _kind("owed", "appliance:owed:(.+)", "zset"),
     _kind("dismissed", "appliance:dismissed", "zset", expires=True),
     _kind("retired", "appliance:retired", "hash"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from appliance.callbacks.analytics_files import AnalyticsFiles
+from appliance.callbacks.analytics_rules import render_stored
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.rules import analytics
@@ -18,6 +19,7 @@ from appliance.model import TenantId
 from appliance.privacy.rules import without_person
 from appliance.redis.store import RedisStore
 from appliance.tenants.scoped_id import scoped_id
+from appliance.usage.deps import UsageDeps
 from appliance.usage.model import EndedRun, UsageRun
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import open_features, rewire
@@ -36,6 +38,7 @@ class Traces:
     files: AnalyticsFiles
     bench: ImportBench
     redis: RedisStore
+    usage: UsageDeps
 
     async def rows(self, table: str) -> int:
         """Return the number of rows of a table."""
@@ -76,13 +79,14 @@ async def traces(
         queue = CallbackQueue(
             (PostgresQueue(bench.database), *res.callbacks.queue.stores), lambda: None, res.log
         )
-        assert res.usage is not None
+        usage = res.usage
+        assert usage is not None
         for number, tenant in ((1, "t-1"), (2, "t-2")):
             meeting = f"m-{number}"
             run = UsageRun(
                 meeting, 1_760_000_000_000 + number, 1_760_000_000_000, meeting, 0, tenant
             )
-            await res.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+            await usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
             files.save(f"run-{number}", report(meeting, tenant))
             metadata = (("tenant-id", tenant), ("owner", ADA), ("course", "Physics"))
             made = make_recording(f"rec-{number}", metadata=metadata, meeting_id=meeting)
@@ -95,10 +99,10 @@ async def traces(
             )
             for store in queue.stores:
                 assert await store.add(callback, f"key-{number}")
-        await res.usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
+        await usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
         res = rewire(res, callbacks__analytics_files=files)
         async with open_control(res) as control:
-            yield Traces(control, files, bench, res.redis.background)
+            yield Traces(control, files, bench, res.redis.background, usage)
 
 
 async def test_dry_run_counts_and_changes_nothing(traces: Traces) -> None:
@@ -202,6 +206,56 @@ async def test_tenant_is_erased_by_name(traces: Traces) -> None:
     assert (found["runs"], found["recordings"], found["callbacks"]) == (1, 1, 2)
     assert await traces.rows("appliance.usage_tenants") == 1
     assert await traces.rows("appliance.meeting_runs") == 1
+
+
+async def test_removed_tenant_is_not_taken_for_another_whose_name_begins_alike(
+    traces: Traces,
+) -> None:
+    living = await traces.control.post("addTenant", {"name": "schools", "secrets": "s"})
+    run = UsageRun("m-3", 1_760_000_000_003, 1_760_000_000_000, "m-3", 0, living["id"])
+    await traces.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+    period = ("--from", "2025-10-01", "--to", "2025-11-01", "--by", "meeting", "--json")
+
+    used = await traces.control.ctl("usage", "--tenant", "school", *period)
+    unknown = await traces.control.ctl("privacy", "erase", "--tenant", "schoo", "--yes")
+    done = await traces.control.ctl("privacy", "erase", "--tenant", "school", "--yes")
+
+    assert [line["meeting"] for line in used.json["usage"]] == ["m-1"]
+    assert (unknown.code, unknown.out) == (1, "")
+    assert (done.code, done.err, done.out[:21]) == (0, "", "erased: 1 meeting run")
+    left = await traces.bench.database.fetch("SELECT meeting_id FROM appliance.meeting_runs")
+    assert sorted(row[0] for row in left) == ["m-2", "m-3"]
+
+
+async def test_reports_of_a_renamed_tenant_are_erased_and_none_of_its_name(traces: Traces) -> None:
+    traces.files.save("before", render_stored(report("m-1", "academy"), "t-1"))
+    traces.files.save("later", render_stored(report("m-9", "school"), "t-9"))
+
+    found = await traces.control.post("erase", {"tenant": "t-1"})
+
+    assert found["analytics"] == 1
+    assert {name for name, _, _ in traces.files.names(10)} == {"later", "run-1", "run-2"}
+
+
+async def test_older_reports_of_a_tenant_are_erased_by_its_name(traces: Traces) -> None:
+    traces.files.save("old", report("m-1", "school"))
+
+    found = await traces.control.post("erase", {"tenant": "t-1"})
+
+    assert found["analytics"] == 1
+    assert "old" not in {name for name, _, _ in traces.files.names(10)}
+
+
+async def test_what_came_after_a_tenant_was_erased_can_be_erased_by_its_id(traces: Traces) -> None:
+    await traces.control.post("erase", {"tenant": "t-1"})
+    run = UsageRun("m-1", 1_760_000_000_009, 1_760_000_000_000, "m-1", 0, "t-1")
+    await traces.usage.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+
+    used = await traces.control.get("usage", tenant="t-1", **{"from": "2025-10", "to": "2025-11"})
+    found = await traces.control.post("erase", {"tenant": "t-1"})
+
+    assert [(line["tenant"], line["meetings"]) for line in used["usage"]] == [("t-1", 1)]
+    assert found["runs"] == 1
 
 
 async def test_nothing_or_two_things_are_refused(traces: Traces) -> None:

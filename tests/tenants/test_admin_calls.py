@@ -107,6 +107,9 @@ async def test_fields_may_stand_at_the_top_and_lrs_is_ours(control: ControlDoubl
             {"tenant_id": "x", "param": "p", "value": "v", "override": True},
             (404, "Couldn't find Tenant with id=x"),
         ),
+        ("setTenantLimits", {"limits": []}, (400, "limits must be an object")),
+        ("setTenantLimits", {"limits": False}, (400, "limits must be an object")),
+        ("setTenantLimits", {"limits": {"max_users": True}}, (400, "limits must be an object")),
         ("deleteTenantSetting", {}, (404, "Couldn't find TenantSetting with id= (id is")),
         ("deleteTenantSetting", {"id": "x"}, (404, "Couldn't find TenantSetting with id=x")),
     ],
@@ -132,7 +135,8 @@ async def test_settings_are_added_listed_and_removed(control: ControlDouble) -> 
     first = {"id": added["id"], **fields, "call": "", "mode": "override", "version": ""}
     assert added["tenant_setting"] == first
     assert (other["override"], other["call"]) == ("false", "join")
-    assert await control.get("getTenantSettings", tenant_id=uni) == [other]
+    for given in (uni, "Uni"):
+        assert await control.get("getTenantSettings", tenant_id=given) == [other]
     everything = await control.get("getTenantSettings")
     assert sorted(everything, key=str) == sorted([first, other], key=str)
     assert await control.post("deleteTenantSetting", {"id": added["id"]}) == {

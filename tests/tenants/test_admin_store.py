@@ -242,7 +242,8 @@ async def test_setting_is_written_as_scalelite_writes_it_and_the_call_beside_it(
     assert await tenants.remove_setting("s2") is None
     assert await tenants.list_settings() == [first]
     await tenants.remove_tenant(T1, force=False)
-    assert await keys(pool) == set()
+    assert await keys(pool) == {"appliance:usage_removed_tenants"}
+    assert await hash_of(pool, "appliance:usage_removed_tenants") == {"t1": "school"}
 
 
 async def test_second_setting_of_a_kind_is_refused(tenants: TenantStore) -> None:
@@ -257,6 +258,20 @@ async def test_second_setting_of_a_kind_is_refused(tenants: TenantStore) -> None
     ]
     for number, other in enumerate(others):
         assert await tenants.add_setting(setting(f"o{number}", **other)) == SAVED
+
+
+@pytest.mark.parametrize("mode", ["", "cap"])
+async def test_second_setting_of_metadata_is_refused_in_any_case(
+    tenants: TenantStore, mode: str
+) -> None:
+    await tenants.add_tenant(T1, change())
+    await tenants.add_setting(setting("s1", param="meta_Course", mode=mode))
+
+    again = setting("s2", param="meta_course", mode=mode)
+    assert await tenants.add_setting(again) == Saved(SaveOutcome.TAKEN, "s1")
+    for number, param in enumerate(("Course", "course", "META_Course")):
+        other = setting(f"o{number}", param=param, mode=mode)
+        assert await tenants.add_setting(other) == SAVED
 
 
 async def test_members_without_their_hash_are_no_error(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from appliance.tenants.param_rules import (
     merge_join_params,
     needs_version,
 )
+from appliance.tenants.store import parse_tenant
 from tests.doubles.settings import settings_of
 
 
@@ -92,6 +95,37 @@ def test_rules_of_a_version_apply_only_to_servers_that_have_it() -> None:
     assert apply("a cap 1", ("a", "2"), version="4.0.0") == {"a": "2"}
     assert needs_version((parse_rules(rules),))
     assert not needs_version((parse_rules("a cap 1"), ()))
+
+
+def test_metadata_is_one_parameter_in_whatever_case() -> None:
+    api = settings_of(
+        DEFAULT_CREATE_PARAMS="meta_A=pool,meta_B=pool",
+        OVERRIDE_CREATE_PARAMS="meta_C=pool",
+        CREATE_PARAM_RULES="meta_D default 1; meta_d override 2",
+        CREATE_EXCLUDE_PARAMS="meta_E",
+    ).api
+    settings = [
+        *(("meta_a", "tenant", False, ""), ("meta_B", "tenant", True, "")),
+        *(("meta_b", "default", False, ""), ("meta_c", "tenant", False, "")),
+        *(("A", "1", False, ""), ("a", "2", False, "")),
+    ]
+    rules = [
+        {"param": param, "mode": mode, "value": value, "version": "", "call": "", "order": order}
+        for order, (param, mode, value) in enumerate(
+            (("meta_F", "default", "x"), ("meta_f", "append", "y"))
+        )
+    ]
+    stored = {"id": "t", "name": "school", "secrets": "s", "settings": settings, "lrs": {}}
+    tenant = parse_tenant(json.dumps({**stored, "rules": list(map(json.dumps, rules))}))
+
+    merged = merge_create_params((("meta_CC", "1"), ("meta_e", "1")), api, tenant)
+
+    assert dict(merged) == {
+        **{"meta_a": "tenant", "meta_b": "tenant", "meta_c": "pool", "meta_d": "2"},
+        **{"meta_f": "x,y", "meta_CC": "1", "A": "1", "a": "2"},
+        **{"meta_tenant-id": "t", "meta_tenant-name": "school"},
+    }
+    assert len(dict(merged)) == len(merged)
 
 
 def test_rules_of_the_tenant_come_after_those_of_the_pool() -> None:

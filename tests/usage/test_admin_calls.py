@@ -89,6 +89,7 @@ async def test_usage_is_printed_as_table_and_csv(
         wrong = await control.ctl("usage", "--by", "week")
         backwards = await control.ctl("usage", "--from", "2026-02-01", "--to", "2026-01-01")
         future = await control.ctl("usage", "--from", "9000-01")
+        digits = await control.ctl("usage", "--from", "٢٠٢٦-٠٢")
         both = await control.ctl("usage", "--by", "day,tenant,hour")
         nothing = await control.ctl("usage", "--to", "2020-01-01")
         monkeypatch.setattr(report, "MAX_LINES", 1)
@@ -106,6 +107,7 @@ async def test_usage_is_printed_as_table_and_csv(
     assert (wrong.code, backwards.code) == (2, 1)
     assert "from must be before to" in backwards.err
     assert "'week'" in wrong.err
+    assert (digits.code, digits.err[:19]) == (1, "from must be a date")
     assert (future.code, future.err) == (1, "from is in the future\n")
     assert "takes one of hour, day, month at a time" in both.err
     assert (large.code, large.err[:27]) == (1, "there are more than 1 lines")

@@ -8,15 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.fault_log import FaultLog
+from appliance.model import TenantId
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
 from appliance.simulation.traces import DAY_MS, HOUR_MS
+from appliance.tenants.values import TenantChange
 from appliance.usage.deps import UsageDeps
-from appliance.usage.model import Question
+from appliance.usage.model import EndedRun, Question, UsageRun
 from appliance.usage.report import answer
 from appliance.usage.store import UsageStore
 from appliance.usage.table import UsageTable
-from appliance.usage.writer import close_unpolled, write_waiting
+from appliance.usage.writer import close_unpolled, name_tenants, write_waiting
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.school_week import (
     DAYS,
@@ -101,3 +103,30 @@ async def _remove_all(deps: UsageDeps) -> None:
     await close_unpolled(deps)
     await write_waiting(deps)
     assert await deps.store.known_servers() == []
+
+
+async def test_tenants_are_known_by_name_once_they_are_removed(
+    redis_url: str, redis_namespace: str, database_url: str
+) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true"}
+    async with open_usage(redis_url, redis_namespace, database_url, **variables) as deps:
+        store = deps.tenants.store
+        for tenant_id in ("t-1", "t-2", "t-3"):
+            await store.add_tenant(TenantId(tenant_id), TenantChange(tenant_id, "s"))
+        await name_tenants(deps)
+        # Within the same minute.
+        await store.update_tenant(TenantId("t-1"), TenantChange("school"))
+        await store.add_tenant(TenantId("t-4"), TenantChange("short", "s"))
+        for tenant_id in ("t-1", "t-3", "t-4"):
+            await store.remove_tenant(TenantId(tenant_id), force=False)
+        # As erasing a living tenant does, whose name is written again.
+        await deps.table.database.execute("DELETE FROM appliance.usage_tenants WHERE id = 't-2'")
+        run = UsageRun("m", 1_760_000_000_000, 1_760_000_000_000, "m", 0, "unnamed")
+        await deps.table.add_runs([EndedRun("a", run, 1_760_000_060_000, "poll")])
+
+        names = await name_tenants(deps)
+
+        expected = {"t-1": "school", "t-2": "t-2", "t-3": "t-3", "t-4": "short"}
+        assert names == {**expected, "unnamed": "unnamed"} == await deps.table.read_names()
+        assert next(iter(names)) == "t-2"  # living ones come first
+        assert await deps.store.read_removed_tenants() == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from lxml import etree
 from quart import Response
@@ -198,17 +198,18 @@ async def end(console: Console, visit: Visit) -> Response | Done:
         line = texts.t("Its server does not say how many users it has.")
         if info is not None:
             line = texts.n(info.participants, "One user is in it.", "{n} users are in it.")
+        query = urlencode({"id": meeting_id})
         name = info.name if info is not None and info.name else meeting_id
         return await console.page(
             visit,
             "confirm.html",
             title=texts.t("End {meeting}?", meeting=name),
             lines=[line],
-            action=f"{_path(meeting_id)}/end",
+            action=f"/scalelite/meetings/one/end?{query}",
             fields=(),
             typed="",
             button=texts.t("End {meeting}", meeting=name),
-            back=_path(meeting_id),
+            back=f"/scalelite/meetings/one?{query}",
         )
     answer = await console.call(visit, "endMeetings", ids=[meeting_id])
     if answer.unknown:
@@ -220,14 +221,11 @@ async def end(console: Console, visit: Visit) -> Response | Done:
     return Done(Notice(text), "/scalelite/meetings")
 
 
-def _path(meeting_id: str) -> str:
-    return f"/scalelite/meetings/{quote(meeting_id, safe='')}"
-
-
 LIVE = LivePage("meetings", parts, 5.0, PARAMS, for_tenants=True)
-_ONE = "/meetings/<path:id>"
+# The id, which front-ends choose, is in the query: in a path slashes are merged, `..` is resolved.
+_ONE = "/meetings/one"
 ROUTES = (
     Route("/meetings", show, page="meetings", params=PARAMS, for_tenants=True),
-    Route(_ONE, show_one, page="meetings", for_tenants=True),
-    Route(f"{_ONE}/end", end, "POST", "meetings", Role.OPERATOR, for_tenants=True),
+    Route(_ONE, show_one, page="meetings", params=("id",), for_tenants=True),
+    Route(f"{_ONE}/end", end, "POST", "meetings", Role.OPERATOR, ("id",), for_tenants=True),
 )

@@ -15,7 +15,7 @@ from quart import Response
 
 from appliance.admin_calls.actors import Role
 from appliance.console.charts import draw_columns
-from appliance.console.core import Console, Done, Notice, PageFailed, Route, Visit
+from appliance.console.core import ChangeFailed, Console, Done, Notice, PageFailed, Route, Visit
 from appliance.console.pages.meetings import describe_meetings
 from appliance.console.pages.shared import redirect_to
 from appliance.settings.param_rules import MODES
@@ -56,12 +56,15 @@ async def _count_now(console: Console, visit: Visit) -> Mapping[str, Sequence[in
 
 async def show_one(console: Console, visit: Visit) -> Response:
     """Show a tenant: its limits, its days of this month, what its calls look like."""
-    tenant_id = visit.view.param("id")
     if not console.settings.api.multitenancy:
         return redirect_to("/scalelite/limits")
-    if visit.view.tenant_id not in (None, tenant_id):
-        raise PageFailed(404, "There is no such tenant")
-    one = await console.call(visit, "showTenant", id=tenant_id)
+    try:
+        one = await console.call(visit, "showTenant", id=visit.view.param("id"))
+    except ChangeFailed as error:
+        if error.status != 404:
+            raise
+        raise PageFailed(404, "There is no such tenant") from error
+    tenant_id = one.id  # its name may have been given
     usage, problem = await console.try_call(visit, "usage", by="day", tenant=tenant_id)
     now = (await _count_now(console, visit))[tenant_id]
     days = _by_day(console, usage.usage if usage else ())

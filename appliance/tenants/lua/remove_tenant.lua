@@ -11,7 +11,12 @@ if ARGV[2] ~= '1' then
   if held > 0 then return held end
 end
 local name = call('HGET', key, 'name')
-if name then release_tenant_name(name, id) end
+if name then
+  release_tenant_name(name, id)
+  -- Until it is in the database. Without one it is of no use, and forgotten.
+  call('HSET', A .. 'usage_removed_tenants', id, name)
+  call('EXPIRE', A .. 'usage_removed_tenants', 2592000)
+end
 for _, setting in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. id)) do
   call('DEL', P .. 'tenant_setting:' .. setting)
   call('HDEL', A .. 'setting_calls', setting)

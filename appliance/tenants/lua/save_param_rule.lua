@@ -13,7 +13,7 @@ local stored, last = call('HGETALL', key), 0
 for i = 1, #stored, 2 do
   local other = cjson.decode(stored[i + 1])
   last = math.max(last, other.order)
-  if other.param == rule.param and other.mode == rule.mode and other.version == rule.version
+  if plain_name(other.param) == plain_name(rule.param) and other.mode == rule.mode and other.version == rule.version
     and other.call == rule.call and old_value(other) == old_value(rule) then
     return { -1, stored[i] }
   end

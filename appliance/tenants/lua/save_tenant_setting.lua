@@ -5,7 +5,7 @@ local id, tenant, param, value, override, for_call = unpack(ARGV)
 if call('EXISTS', P .. 'tenant:' .. tenant) == 0 then return { 0 } end
 for _, other in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. tenant)) do
   local s = call('HMGET', P .. 'tenant_setting:' .. other, 'param', 'override')
-  if s[1] == param and (s[2] == 'true') == (override == 'true')
+  if plain_name(text(s[1])) == plain_name(param) and (s[2] == 'true') == (override == 'true')
     and text(call('HGET', A .. 'setting_calls', other)) == for_call then
     return { -1, other }
   end
