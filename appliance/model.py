@@ -77,6 +77,11 @@ class Server:
         """Return the address and credentials of this server."""
         return Target(self.id, self.url, self.secret, self.online)
 
+    @property
+    def takes_meetings(self) -> bool:
+        """Return whether new meetings may be placed on this server."""
+        return self.online and self.state is ServerState.ENABLED
+
 
 @dataclass(frozen=True, slots=True)
 class Meeting:

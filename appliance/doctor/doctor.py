@@ -250,11 +250,7 @@ class _Examination:
             return []
         installed = await self._in_thread(PlayerDirectory(recordings.playback_dir).read)
         found: dict[str, PlayerBuild | None] = {}
-        servers = [
-            one
-            for one in await list_servers(self._deps.servers)
-            if one.online and one.state is ServerState.ENABLED
-        ]
+        servers = [one for one in await list_servers(self._deps.servers) if one.takes_meetings]
 
         async def ask(server: Server) -> None:
             found[server.id] = await self._probes.player(server)
