@@ -114,7 +114,10 @@ async def open_import_bench(
     spool = Spool(settings, worker=None if objects is None else objects.worker)
     files = storage_of(settings, objects)
     spool.make()
-    async with open_asyncio_loop(), open_postgres_store(database_url, log=log) as database:
+    async with (
+        open_asyncio_loop(tuned=True),
+        open_postgres_store(database_url, log=log) as database,
+    ):
         with trio.fail_after(READY_S):
             await database.wait_ready()
         recordings = RecordingStore(database)

@@ -40,7 +40,7 @@ def make_usage(features: Features, database: Database) -> UsageDeps:
 async def open_database(database_url: str) -> AsyncIterator[Database]:
     """Give a migrated database."""
     async with (
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(database_url, log=EventBook()) as database,
     ):
         await database.wait_ready()

@@ -36,7 +36,7 @@ async def open_usage(
     """Give usage on real stores."""
     async with (
         open_features(redis_url, namespace, **variables) as features,
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(database_url, log=EventBook()) as database,
     ):
         await database.wait_ready()
