@@ -1,4 +1,4 @@
-"""Answers what was used: by tenant, server, origin, meeting, hour, day or month; and its history.
+"""Answers what was used: by tenant, server, origin, meeting, hour, day or month.
 
 Runs count in the period in which they began. User-minutes, recorded and dial-in minutes count when
 they passed: they are those of the samples, and by origin and meeting those of the runs, as far as
