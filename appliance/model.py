@@ -62,8 +62,6 @@ class Server:
     unhealthy_count: int = 0
     suspected: bool = False
     """A call to it failed since its last poll."""
-    silent: bool = False
-    """One of those calls got no answer."""
     unstable: bool = False
     """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
     `is_unstable` in lib.lua, for placements and for this field."""

@@ -81,16 +81,15 @@ async def remove_leftovers(importer: Importer, found: Leftovers | None = None) -
     return left
 
 
-async def retry_import(importer: Importer, name: str, *, undelete: bool = False) -> bool:
+async def retry_import(importer: Importer, name: str) -> bool:
     """Move a tar from `failed/` into the spool and reset its attempts; False: it does not exist.
 
-    `undelete` restores a recording that a user has deleted. Raises DatabaseDown, OSError
-    (FileExistsError: the spool has another tar of this name).
+    Raises DatabaseDown, OSError (FileExistsError: the spool has another tar of this name).
     """
     tar = await importer.in_thread(partial(importer.spool.look_failed, name))
     if tar is None:
         return False
-    await importer.journal.forgive(tar, undelete=undelete)
+    await importer.journal.reset_attempts(tar)
     await importer.in_thread(partial(importer.spool.restore, name))
     return True
 

@@ -72,12 +72,10 @@ _STOPPED = """
 UPDATE appliance.imports SET attempts = GREATEST(attempts - 1, 0)
 WHERE id = $1 AND state IN ('extracting', 'placing')
 """
-_FORGIVE = """
-INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
-VALUES ($1, $2, $3, $4, $5)
+_RESET_ATTEMPTS = """
+INSERT INTO appliance.imports (file, size_bytes, mtime_ns, inode) VALUES ($1, $2, $3, $4)
 ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting', attempts = 0,
-    error = NULL, created_at = now(), started_at = NULL, next_try_at = NULL, finished_at = NULL,
-    undelete = known.undelete OR EXCLUDED.undelete
+    error = NULL, created_at = now(), started_at = NULL, next_try_at = NULL, finished_at = NULL
 """
 
 
@@ -219,9 +217,9 @@ class ImportJournal:
         """Record that an import failed permanently."""
         await self._store.execute(_FAILED, import_id, ImportState.FAILED, _storable(error))
 
-    async def forgive(self, tar: SpooledTar, *, undelete: bool = False) -> None:
+    async def reset_attempts(self, tar: SpooledTar) -> None:
         """Reset the attempts of a failed tar, which is due at once."""
-        await self._store.execute(_FORGIVE, *_key_of(tar), undelete)
+        await self._store.execute(_RESET_ATTEMPTS, *_key_of(tar))
 
     async def list_imports(self, *, limit: int = 100) -> list[ImportEntry]:
         """Return the newest rows, newest first."""

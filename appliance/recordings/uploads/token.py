@@ -52,7 +52,7 @@ def server_of_upload(
 
 
 def reason_of_refusal(
-    servers: Sequence[Server], authorization: str | None, record_id: str, *, now_s: float
+    servers: Sequence[Server], authorization: str | None, record_id: str
 ) -> tuple[str, str]:
     """Return why no server is allowed to upload, for operators, and the server's name or ''.
 
