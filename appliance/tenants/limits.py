@@ -22,7 +22,7 @@ LIMITS = (
     *("max_recordings_gb", "max_creates_per_minute"),
 )
 NEAR = 0.8
-"""Share of a limit from which on operators are warned."""
+"""Share of a limit from which on operators are warned; also in `allows` of redis/lib.lua."""
 
 _WHOLE = re.compile(r"[0-9]{1,9}").fullmatch
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?").fullmatch
