@@ -20,7 +20,6 @@ from appliance.recordings.imports.deps import Importer
 from appliance.recordings.imports.merge import (
     ImportOutcome,
     ImportRules,
-    is_deleted,
 )
 from appliance.recordings.imports.model import (
     BrokenTar,
@@ -33,6 +32,7 @@ from appliance.recordings.imports.model import (
 from appliance.recordings.imports.placement import note_changes, place_recording, repair_places
 from appliance.recordings.imports.plan import ImportPlan, PlannedRecording, plan_import
 from appliance.recordings.objects.bucket_client import BucketFault
+from appliance.recordings.recording import is_deleted
 from appliance.system.exhaustion import is_own_limit
 
 STOP_LIMIT_S = 2.0

@@ -16,9 +16,8 @@ from appliance.bbb.params import Params, get
 from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml_text import drop_forbidden
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.imports.merge import is_deleted
 from appliance.recordings.playback.rules import cookie_path, sign_path
-from appliance.recordings.recording import Recording
+from appliance.recordings.recording import Recording, is_deleted
 from appliance.recordings.storage import Storage
 from appliance.recordings.store import LockedRecordings
 from appliance.recordings.text_tracks.language_names import language_name
