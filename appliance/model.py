@@ -62,8 +62,6 @@ class Server:
     unhealthy_count: int = 0
     suspected: bool = False
     """A call to it failed since its last poll."""
-    silent: bool = False
-    """One of those calls got no answer."""
     unstable: bool = False
     """Online, but its last poll or a call since failed: placement prefers other servers. Decided by
     `is_unstable` in lib.lua, for placements and for this field."""
@@ -76,6 +74,11 @@ class Server:
     def target(self) -> Target:
         """Return the address and credentials of this server."""
         return Target(self.id, self.url, self.secret, self.online)
+
+    @property
+    def takes_meetings(self) -> bool:
+        """Return whether new meetings may be placed on this server."""
+        return self.online and self.state is ServerState.ENABLED
 
 
 @dataclass(frozen=True, slots=True)

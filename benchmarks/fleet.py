@@ -505,7 +505,7 @@ def _needed(classes: list[Class], begin_ms: int, until_ms: int, plan: Plan) -> l
     ]
 
 
-def render_picture(result: Result, plan: Plan) -> str:
+def render_picture(result: Result) -> str:
     """Return the users and the servers over the days, as SVG."""
     samples = result.findings.samples
     hours = [(at_ms - MONDAY_MS) / 3_600_000 for at_ms, *_ in samples]
@@ -560,7 +560,7 @@ def main() -> None:
                 shutil.copytree(directory, options.keep, ignore=_NO_SOCKETS)
     print(describe(result))
     if options.picture:
-        options.picture.write_text(render_picture(result, plan))
+        options.picture.write_text(render_picture(result))
     if problems := result.problems():
         sys.exit("\n".join(problems))
 

@@ -83,7 +83,7 @@ async def measure(runs: int) -> dict[str, Any]:
     """Fill a database and ask; return seconds by dimension, and bytes."""
     with private_postgres() as server, server.new_database() as name:
         async with (
-            open_asyncio_loop(),
+            open_asyncio_loop(tuned=True),
             open_postgres_store(server.url(name)) as database,
         ):
             await database.wait_ready()

@@ -31,10 +31,10 @@ from appliance.bbb.errors import Failure
 from appliance.bbb.params import Params, parse_query
 from appliance.bbb.xml import XML_TYPE, render_error
 from appliance.fault_log import FaultLog
+from appliance.http.authorization import parse_bearer
 from appliance.settings import Settings
 from appliance.tokens.deps import TokenDeps
 from appliance.tokens.find import find_token
-from appliance.tokens.rules import parse_bearer
 
 _JSON = "application/json"
 _MAX_QUERY_BYTES = 64 * 1024

@@ -25,7 +25,8 @@ ID_MISSING = " (id is missing)"
 
 SHORT_S = 15.0
 LONG_S = 600.0
-"""For calls that ask many servers, some of which may be dead."""
+"""For calls that ask many servers, some of which may be dead. ctl waits longer than each
+of the two, so that it shows the answer (ctl/client.py)."""
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -238,7 +238,7 @@ class TableWriter:
             {missing} ON CONFLICT {conflict} RETURNING xmax = 0"""
 
 
-class RecordingWriter:
+class RecordingRestorer:
     """Writes recordings with their metadata, formats and thumbnails."""
 
     def __init__(self, replace: bool) -> None:

@@ -24,7 +24,7 @@ from appliance.backup.pool_state import apply, read_entries
 from appliance.backup.tables import (
     CHUNK_ROWS,
     RECORDINGS,
-    RecordingWriter,
+    RecordingRestorer,
     Table,
     TableWriter,
     advance_sequences,
@@ -313,10 +313,10 @@ async def _restore_section(
     transaction: Transaction, lines: _Lines, mode: Mode, count: Count
 ) -> None:
     section, replace = lines.section, mode is Mode.REPLACE
-    writer: RecordingWriter | TableWriter
+    writer: RecordingRestorer | TableWriter
     table: Table | None = None
     if section == RECORDINGS:
-        writer = RecordingWriter(replace)
+        writer = RecordingRestorer(replace)
     else:
         table = await transaction.run(partial(find_table, section=section), deadline_s=STEP_S)
         if table is None:

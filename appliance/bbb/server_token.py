@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from appliance.http.authorization import parse_bearer
 from appliance.model import Server, ServerId
 
 ALGORITHM = "HS512"
@@ -25,9 +26,8 @@ def server_of_token(
     servers: Sequence[Server], authorization: str | None, *, now_s: float
 ) -> ServerId | None:
     """Return the server whose secret signed a valid Authorization header, None if none did."""
-    scheme, _, token = (authorization or "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or len(token) > _MAX_TOKEN or token.count(".") != 2:
+    token = parse_bearer(authorization) or ""
+    if len(token) > _MAX_TOKEN or token.count(".") != 2:
         return None
     signed, _, signature = token.rpartition(".")
     head, claims = (_read(part) for part in signed.split("."))

@@ -7,10 +7,11 @@ They contain the names of users, so only the appliance's user may read them. Tho
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from appliance.system.new_file import new_file
 
 DIRECTORY = "analytics"
 MAX_FILES = 20_000
@@ -50,18 +51,8 @@ class AnalyticsFiles:
     def save(self, name: str, body: bytes) -> None:
         """Write a report atomically and durably, replacing an earlier one."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.directory / f"{name}{_SUFFIX}"
-        temporary = self.directory / f".{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(temporary, flags, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with new_file(self.directory / f"{name}{_SUFFIX}") as file:
+            file.write(body)
         if self._saved % _PRUNE_EVERY == 0:
             self._prune()
         self._saved += 1

@@ -24,7 +24,8 @@ from appliance.http.client.pool import PoolTransport
 MAX_ANSWER_BYTES = 64 * 1024
 """Bytes of an answer that are read, so that the receiver can finish sending it."""
 MAX_REDIRECTS = 3
-MAX_PER_RECEIVER = 8
+MAX_CONNECTIONS = 8
+"""To one receiver; of these the queue uses MAX_PER_RECEIVER (sender.py)."""
 IDLE_S = 5.0
 _USER_AGENT = {"User-Agent": "scalelite-appliance"}
 
@@ -33,7 +34,7 @@ def open_callback_pool(*, block_private: bool) -> PoolTransport:
     """Return a pool that trusts the system's CAs; `block_private` is CALLBACK_BLOCK_PRIVATE."""
     allows: Callable[[str], bool] | None = is_public_address if block_private else None
     return PoolTransport(
-        open_ssl_context(), max_per_origin=MAX_PER_RECEIVER, idle_s=IDLE_S, allows=allows
+        open_ssl_context(), max_per_origin=MAX_CONNECTIONS, idle_s=IDLE_S, allows=allows
     )
 
 

@@ -50,9 +50,11 @@ def make_server_blueprint(deps: CallbackDeps) -> Blueprint:
 
 def _answer_end(deps: CallbackDeps, accepted: bool) -> Response:
     if not accepted:
-        deps.faults.note("meeting_end_refused", client_of(request.scope), reason="not signed by us")
+        reason = "not signed by the appliance"
+        deps.faults.note("meeting_end_refused", client_of(request.scope), reason=reason)
+        return text_response(403, reason)
     # BBB takes no other status for a success, not even 204 (CallbackUrlService).
-    return text_response(200, "ok") if accepted else text_response(403, "not signed by us")
+    return text_response(200, "ok")
 
 
 async def _take_analytics(deps: CallbackDeps) -> Response:

@@ -103,14 +103,15 @@ def _of_pool(seen: PoolSnapshot) -> Iterator[Problem]:
             "Check the network between the appliance and the servers first",
             "/scalelite/servers?status=offline",
         )
-    free, seats = free_seats(servers)
-    if seats and free is not None and free < _SCARCE * seats:
+    # Without a limit of the operator the number of seats is only what SEATS_PER_SERVER assumes.
+    limited = any(server.takes_meetings and server.max_users for server in servers)
+    if limited and seen.capacity and seen.capacity.free_seats < _SCARCE * seen.capacity.seats:
         yield Problem(
             Level.WARN,
             "Only {free} of {seats} seats are free",
             "Enable or add servers before the next full hour",
             "/scalelite/servers?sort=users",
-            {"free": free, "seats": seats},
+            {"free": seen.capacity.free_seats, "seats": seen.capacity.seats},
         )
 
 
@@ -193,19 +194,3 @@ def _of_doctor(seen: PoolSnapshot) -> Iterator[Problem]:
             continue
         for one in findings:
             yield Problem(level, one.text, one.advice, "/scalelite/doctor", check=one.check)
-
-
-def free_seats(servers: Sequence[Server]) -> tuple[int | None, int]:
-    """Return the free seats and all seats of the servers that take meetings.
-
-    Only servers with a maximum of users have seats; None: none of them has one.
-    """
-    limited = [
-        server
-        for server in servers
-        if server.online and server.state is ServerState.ENABLED and server.max_users
-    ]
-    if not limited:
-        return None, 0
-    free = sum(max(0, (server.max_users or 0) - server.users) for server in limited)
-    return free, sum(server.max_users or 0 for server in limited)

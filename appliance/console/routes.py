@@ -30,6 +30,7 @@ from appliance.console.core import (
 )
 from appliance.console.live import MAX_STREAMS, Follower, Live, encode_event
 from appliance.console.pages import LIVE_PAGES, NOTHING, PAGES
+from appliance.console.pages.shared import redirect_to
 from appliance.console.sessions import COOKIE, COOKIE_PATH, LOGIN_FORM_S, NOTICE_COOKIE, SESSION_S
 from appliance.console.sign_in import SignedInViewer, is_own_origin, is_private
 from appliance.console.templating import PREFIX
@@ -183,7 +184,7 @@ class _PageViews:
             return await console.page(
                 visit, "failed.html", status, reason=notice.text, again=again, incomplete=again
             )
-        response = _redirect(done.to)
+        response = redirect_to(done.to)
         self._set_cookie(response, NOTICE_COOKIE, console.sign_notice(notice), 60)
         return response
 
@@ -209,11 +210,11 @@ class _PageViews:
         if request.method == "POST":
             return self._login_page(texts, 401, "Log in first")
         if cast(dict[str, Any], request.scope).get("raw_path", b"").partition(b"?")[0] == _NO_SLASH:
-            return _redirect(f"{PREFIX}/")  # where the cookie is sent
+            return redirect_to(f"{PREFIX}/")  # where the cookie is sent
         if request.path.rstrip("/") == PREFIX:
             return self._login_page(texts, 200, "")
         target = f"{PREFIX}/?next={quote(request.full_path.rstrip('?'), safe='/')}"
-        return _redirect(target)
+        return redirect_to(target)
 
     def _login_page(self, texts: Texts, status: int, problem: str) -> Response:
         console = self._console
@@ -250,7 +251,7 @@ class _PageViews:
         viewer = await console.sign_in.open(form.get("token", [""])[0], client)
         if viewer is None:
             return self._login_page(texts, 401, "This token is wrong, has expired or was revoked")
-        response = _redirect(_own_path(form.get("next", [""])[0]))
+        response = redirect_to(_own_path(form.get("next", [""])[0]))
         self._set_cookie(response, COOKIE, console.signer.sign_session(viewer.session), SESSION_S)
         return response
 
@@ -265,7 +266,7 @@ class _PageViews:
             if viewer is not None:
                 self._check_csrf(viewer, form)
                 await console.sign_in.close(viewer)
-            response = _redirect(f"{PREFIX}/")
+            response = redirect_to(f"{PREFIX}/")
             response.delete_cookie(COOKIE, path=COOKIE_PATH, secure=True, samesite="Strict")
             return response
 
@@ -336,10 +337,6 @@ class _PageViews:
     async def nothing(self, rest: str) -> Response:
         """Answer an address that no page has."""
         return await self._guard(lambda texts: self._serve(NOTHING, texts, {}))
-
-
-def _redirect(path: str) -> Response:
-    return Response("", 303, {"location": path})
 
 
 def _client() -> str:

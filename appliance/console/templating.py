@@ -118,9 +118,7 @@ _PAGES = (
 )
 
 
-def _navigation(
-    viewer: SignedInViewer, may: object, multitenancy: bool
-) -> list[tuple[str, str, str]]:
+def _navigation(viewer: SignedInViewer, multitenancy: bool) -> list[tuple[str, str, str]]:
     """Return the pages that a viewer may see: name, title, address."""
     return [
         (name, title, href)

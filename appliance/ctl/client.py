@@ -19,7 +19,7 @@ from appliance.settings import SYSTEM_CONTROL_SOCKET, control_socket_path
 PREFIX = "/scalelite/api"
 SHORT_S = 30.0
 LONG_S = 660.0
-"""Slightly more than the deadline of the appliance for calls to many servers."""
+"""Both more than the deadline of the appliance for the call (admin_calls/call.py)."""
 
 
 class ControlError(Exception):

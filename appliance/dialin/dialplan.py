@@ -100,7 +100,7 @@ class GuessLimits:
 def first_step(call: IncomingCall, context: str) -> CallStep | None:
     """Return the answer to a call whose PIN need not be looked up; None: look it up.
 
-    A call in another context than ours belongs to another dialplan of the gateway.
+    A call in another context than FSAPI_CONTEXT belongs to another dialplan of the gateway.
     """
     if call.context and call.context != context:
         return CallStep.NOT_FOUND

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 
 import trio
@@ -20,6 +19,7 @@ from appliance.dialin.caller import FIELDS, read_call
 from appliance.dialin.calls import answer_call
 from appliance.dialin.deps import DialInDeps
 from appliance.dialin.dialplan import NOT_FOUND, PromptRules, render_answer
+from appliance.http.authorization import digest_secret
 from appliance.http.errors import HttpError
 from appliance.http.messages import (
     ClientGone,
@@ -62,7 +62,9 @@ class DialplanEndpoint:
             settings.fsapi.context,
         )
         password = settings.fsapi.password
-        self._credentials = None if password is None else _digest(f"{USER}:{password}".encode())
+        self._credentials = (
+            None if password is None else digest_secret(f"{USER}:{password}".encode())
+        )
         realm = (settings.api.url_host or "scalelite-appliance").replace('"', "")
         challenge = (b"www-authenticate", f'Basic realm="{realm}"'.encode("ascii", "replace"))
         self._unauthorized = Response(401, _TEXT, b"Wrong user or password.\n", (challenge,))
@@ -90,8 +92,7 @@ class DialplanEndpoint:
             given = base64.b64decode(token.strip(), validate=True)
         except (binascii.Error, ValueError):
             given = b""
-        # Hashes are compared, so that not even the length of the password shows.
-        right = hmac.compare_digest(_digest(given), self._credentials)
+        right = hmac.compare_digest(digest_secret(given), self._credentials)
         return right and scheme.lower() == "basic"
 
 
@@ -144,7 +145,3 @@ def _fields_of(form: bytes) -> dict[str, str]:
 
 # mod_xml_curl writes the names as they are, and none of those read needs encoding.
 _ENCODED = frozenset(name.encode() for name in FIELDS)
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).digest()

@@ -5,5 +5,5 @@ postgres/facts.py, bbb/server_facts.py, system/disk_facts.py, system/host_facts.
 the *_findings.py files judge them and are pure. admin_calls.py is the admin call, ctl/doctor.py the
 command.
 
-May import servers, recordings, callbacks and tenants and everything below them; not `takeover`.
+May import fleet, servers, recordings, callbacks, tenants and everything below them; not `takeover`.
 """

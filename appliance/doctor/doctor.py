@@ -254,11 +254,7 @@ class _Examination:
             return []
         installed = await self._in_thread(PlayerDirectory(recordings.playback_dir).read)
         found: dict[str, PlayerBuild | None] = {}
-        servers = [
-            one
-            for one in await list_servers(self._deps.servers)
-            if one.online and one.state is ServerState.ENABLED
-        ]
+        servers = [one for one in await list_servers(self._deps.servers) if one.takes_meetings]
 
         async def ask(server: Server) -> None:
             found[server.id] = await self._probes.player(server)
@@ -285,9 +281,10 @@ class _Examination:
         """Check whether the hooks of the autoscaler accept calls."""
         fleet, findings = self._deps.fleet, []
         for hook in make_hooks(fleet):
-            name, told = f"AUTOSCALE_{hook.name.upper()}", await fleet.store.read_told(hook.name)
-            if told.failures >= _MAX_HOOK_FAILURES:
-                text = f"{name} did not accept {told.failures} calls in a row: {told.error}"
+            name = f"AUTOSCALE_{hook.name.upper()}"
+            state = await fleet.store.read_hook_state(hook.name)
+            if state.failures >= _MAX_HOOK_FAILURES:
+                text = f"{name} did not accept {state.failures} calls in a row: {state.error}"
                 advice = "nothing is lost, it is tried again; `ctl autoscale plan` shows what waits"
                 findings.append(warn("autoscaler", text, advice))
             else:

@@ -114,15 +114,15 @@ async def _plan(deps: FleetDeps, call: Call[NoFields]) -> AutoscalePlanJson:
     capacity, servers = await read_capacity(deps)
     settings, hooks = deps.settings.fleet, []
     for hook in make_hooks(deps):
-        told = observe(await deps.store.read_told(hook.name), capacity, servers)
+        state = observe(await deps.store.read_hook_state(hook.name), capacity, servers)
         waiting = [
-            FleetEventJson(one.kind, one.server) for one in find_events(told, capacity, servers)
+            FleetEventJson(one.kind, one.server) for one in find_events(state, capacity, servers)
         ]
-        at = time_json(told.told_ms or None)
+        at = time_json(state.accepted_ms or None)
         hooks.append(
             HookJson(
                 "url" if hook.name == "url" else "command",
-                *(told.desired, at, told.failures, told.error),
+                *(state.desired, at, state.failures, state.error),
                 waiting,
             )
         )

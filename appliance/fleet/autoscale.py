@@ -21,7 +21,7 @@ from appliance.faults import CallFailed, CallRefused, StoreDown
 from appliance.fleet.capacity import Capacity, plan_capacity
 from appliance.fleet.command import run_command
 from appliance.fleet.deps import FleetDeps
-from appliance.fleet.events import FleetEvent, Told, accept, find_events, observe
+from appliance.fleet.events import FleetEvent, HookState, accept, find_events, observe
 from appliance.model import Server
 from appliance.redaction import mask_text
 from appliance.settings.reading import KNOWN_NAMES
@@ -41,7 +41,7 @@ _PASSED_NAMES = frozenset({"CTL_SOCKET", "STATE_DIR"})
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class AutoscaleHook:
     """A receiver of events."""
 
     name: str
@@ -92,7 +92,7 @@ def sign(body: bytes, secret: str) -> str:
     return f"sha256={hmac.digest(secret.encode('utf-8', 'surrogateescape'), body, 'sha256').hex()}"
 
 
-def make_hooks(deps: FleetDeps) -> list[Hook]:
+def make_hooks(deps: FleetDeps) -> list[AutoscaleHook]:
     """Return the hooks that are configured."""
     settings = deps.settings.fleet
 
@@ -122,8 +122,8 @@ def make_hooks(deps: FleetDeps) -> list[Hook]:
         return result.error
 
     return [
-        *([Hook("url", post)] if settings.autoscale_url else []),
-        *([Hook("command", run)] if settings.autoscale_command else []),
+        *([AutoscaleHook("url", post)] if settings.autoscale_url else []),
+        *([AutoscaleHook("command", run)] if settings.autoscale_command else []),
     ]
 
 
@@ -156,7 +156,7 @@ class _Lease:
                 self._deps.log.debug("lease_not_released")
 
 
-async def autoscale_forever(deps: FleetDeps, hooks: Sequence[Hook]) -> None:
+async def autoscale_forever(deps: FleetDeps, hooks: Sequence[AutoscaleHook]) -> None:
     """Tell the hooks what changes until cancelled."""
     lease = _Lease(deps)
     try:
@@ -169,7 +169,7 @@ async def autoscale_forever(deps: FleetDeps, hooks: Sequence[Hook]) -> None:
             await lease.release()
 
 
-async def _serve(deps: FleetDeps, hook: Hook, lease: _Lease) -> NoReturn:
+async def _serve(deps: FleetDeps, hook: AutoscaleHook, lease: _Lease) -> NoReturn:
     while True:
         pause_s = TICK_S
         if lease.held:
@@ -183,7 +183,7 @@ async def _serve(deps: FleetDeps, hook: Hook, lease: _Lease) -> NoReturn:
 
 
 async def tell(
-    deps: FleetDeps, hook: Hook, renew: Callable[[], Awaitable[None]] | None = None
+    deps: FleetDeps, hook: AutoscaleHook, renew: Callable[[], Awaitable[None]] | None = None
 ) -> int:
     """Tell a hook what it does not know yet; return how many calls in a row failed.
 
@@ -191,38 +191,38 @@ async def tell(
     appliance makes it. Raises StoreDown.
     """
     while True:
-        stored = await deps.store.read_told(hook.name)
+        stored = await deps.store.read_hook_state(hook.name)
         capacity, servers = await read_capacity(deps)
-        told = observe(stored, capacity, servers)
-        events = find_events(told, capacity, servers)
+        state = observe(stored, capacity, servers)
+        events = find_events(state, capacity, servers)
         if not events:
-            if told != stored:
-                await deps.store.save_told(deps.instance, hook.name, told)
+            if state != stored:
+                await deps.store.save_hook_state(deps.instance, hook.name, state)
             return 0
         if renew is not None:
             await renew()
-        if not await deps.store.save_told(deps.instance, hook.name, told):
+        if not await deps.store.save_hook_state(deps.instance, hook.name, state):
             return 0
-        told = await _call(deps, hook, told, events[0], capacity, servers)
-        if not await deps.store.save_told(deps.instance, hook.name, told) or told.failures:
-            return told.failures
+        state = await _call(deps, hook, state, events[0], capacity, servers)
+        if not await deps.store.save_hook_state(deps.instance, hook.name, state) or state.failures:
+            return state.failures
 
 
 async def _call(
     deps: FleetDeps,
-    hook: Hook,
-    told: Told,
+    hook: AutoscaleHook,
+    state: HookState,
     event: FleetEvent,
     capacity: Capacity,
     servers: Sequence[Server],
-) -> Told:
+) -> HookState:
     error = await hook.call(render_event(event, capacity, servers))
     fields = {"hook": hook.name, "reported": event.kind.value, "server": event.server}
     fields = {name: value for name, value in fields.items() if value is not None}
     if error:
-        failures = told.failures + 1
+        failures = state.failures + 1
         deps.faults.note("autoscaler_not_told", hook.name, reason=error, **fields)
-        return replace(told, failures=failures, error=error[:500])
+        return replace(state, failures=failures, error=error[:500])
     desired = capacity.desired_servers
-    deps.log.info("autoscaler_told", desired_servers=desired, before=told.desired, **fields)
-    return accept(told, event, capacity, deps.now_ms())
+    deps.log.info("autoscaler_told", desired_servers=desired, before=state.desired, **fields)
+    return accept(state, event, capacity, deps.now_ms())

@@ -79,7 +79,7 @@ def plan_capacity(
     users = sum(server.users for server in servers)
     pending = sum(_note(notes, server).pending_users for server in servers)
     demand = Demand(users, users + pending, history)
-    available = [server for server in servers if takes_meetings(server)]
+    available = [server for server in servers if server.takes_meetings]
     free = sum(max(0, seats_of(server, settings) - server.users) for server in available)
     desired = count_servers(demand.most, settings)
     needed = _needed_by_tag(servers, notes, demand.most, desired, settings)
@@ -100,11 +100,6 @@ def plan_capacity(
 
 def _note(notes: Mapping[ServerId, FleetNote], server: Server) -> FleetNote:
     return notes.get(server.id) or FleetNote()
-
-
-def takes_meetings(server: Server) -> bool:
-    """Return whether new meetings may be placed on a server."""
-    return server.online and server.state is ServerState.ENABLED
 
 
 def seats_of(server: Server, settings: FleetSettings) -> int:

@@ -36,16 +36,16 @@ class FleetEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HookState:
     """What a hook has accepted, and how the last calls went."""
 
     desired: int | None = None
-    """None: it was never told."""
+    """None: it has not accepted any."""
     safe: frozenset[str] = frozenset()
     """Servers that it knows to be safe to stop."""
     online: frozenset[str] = frozenset()
-    """Servers that were online, and of which it was not told that they are offline."""
-    told_ms: int = 0
+    """Servers that were online, and of which it has not accepted that they are offline."""
+    accepted_ms: int = 0
     """When it accepted a call last; 0: never."""
     failures: int = 0
     """Calls in a row that it did not accept."""
@@ -53,47 +53,49 @@ class Told:
     """Why it did not accept the last one."""
 
 
-def observe(told: Told, capacity: Capacity, servers: Collection[Server]) -> Told:
+def observe(state: HookState, capacity: Capacity, servers: Collection[Server]) -> HookState:
     """Return what a hook knows, without what has passed by itself.
 
     A server that is in use again can become safe to stop again, and one that is online again can go
     offline again.
     """
     used = {server.id for server in servers if server.state is not ServerState.DISABLED}
-    online = {server.id for server in servers if server.online} | told.online
+    online = {server.id for server in servers if server.online} | state.online
     return replace(
-        told, safe=told.safe & frozenset(capacity.safe_to_stop), online=frozenset(online & used)
+        state, safe=state.safe & frozenset(capacity.safe_to_stop), online=frozenset(online & used)
     )
 
 
-def find_events(told: Told, capacity: Capacity, servers: Collection[Server]) -> list[FleetEvent]:
-    """Return the events to send to a hook. `told`: the result of `observe`."""
+def find_events(
+    state: HookState, capacity: Capacity, servers: Collection[Server]
+) -> list[FleetEvent]:
+    """Return the events to send to a hook. `state`: the result of `observe`."""
     found = [
         FleetEvent(EventKind.OFFLINE, server.id)
         for server in servers
-        if server.id in told.online and not server.online
+        if server.id in state.online and not server.online
     ]
-    if _desires_other(told.desired, capacity):
+    if _desires_other(state.desired, capacity):
         found.append(FleetEvent(EventKind.DESIRED))
-    fresh = (one for one in capacity.safe_to_stop if one not in told.safe)
+    fresh = (one for one in capacity.safe_to_stop if one not in state.safe)
     return found + [FleetEvent(EventKind.SAFE, one) for one in fresh]
 
 
-def _desires_other(told: int | None, capacity: Capacity) -> bool:
+def _desires_other(accepted: int | None, capacity: Capacity) -> bool:
     """Whether the number of servers differs; without a forecast the pool must not shrink."""
     if capacity.demand.history is None:
-        return told is not None and capacity.desired_servers > told
-    return capacity.desired_servers != told
+        return accepted is not None and capacity.desired_servers > accepted
+    return capacity.desired_servers != accepted
 
 
-def accept(told: Told, event: FleetEvent, capacity: Capacity, now_ms: int) -> Told:
+def accept(state: HookState, event: FleetEvent, capacity: Capacity, now_ms: int) -> HookState:
     """Return what a hook knows after it has accepted an event."""
-    told = replace(told, told_ms=now_ms, failures=0, error="")
+    state = replace(state, accepted_ms=now_ms, failures=0, error="")
     if event.kind is EventKind.DESIRED or event.server is None:
-        return replace(told, desired=capacity.desired_servers)
+        return replace(state, desired=capacity.desired_servers)
     if event.kind is EventKind.SAFE:
-        return replace(told, safe=told.safe | {event.server})
-    return replace(told, online=told.online - {event.server})
+        return replace(state, safe=state.safe | {event.server})
+    return replace(state, online=state.online - {event.server})
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class PastWeeks:
             self._failed_s = now_s
             self.faults.note("forecast_without_database", "postgres", reason=str(error))
             return users
-        self._hours[hour] = now_s, found.users
+        self._hours[hour] = now_s, found
         while len(self._hours) > _KEPT_HOURS:
             del self._hours[min(self._hours)]
-        return found.users
+        return found

@@ -1,4 +1,4 @@
-"""What Redis knows of the fleet besides the servers, and what the autoscaler's hooks were told.
+"""What Redis knows of the fleet besides the servers, and what the autoscaler's hooks have accepted.
 
 Every method is one round trip unless it says otherwise, and raises StoreDown when Redis cannot be
 used.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.fleet.capacity import FleetNote
-from appliance.fleet.events import Told
+from appliance.fleet.events import HookState
 from appliance.model import ServerId
 from appliance.pool.records import CHUNK
 from appliance.redis.store import RedisStore
@@ -47,28 +47,28 @@ class FleetStore:
         """Give the right back, if this appliance has it."""
         await self.redis.run("lease_autoscale", instance, 0)
 
-    async def read_told(self, hook: str) -> Told:
-        """Return what a hook was told."""
+    async def read_hook_state(self, hook: str) -> HookState:
+        """Return what a hook has accepted."""
         flat = await self.redis.command("HGETALL", self.redis.own_key(f"autoscale:{hook}"))
         found = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Told(
+        return HookState(
             desired=int(found["desired"]) if found.get("desired") else None,
             safe=frozenset(json.loads(found.get("safe") or "[]")),
             online=frozenset(json.loads(found.get("online") or "[]")),
-            told_ms=int(found.get("told_ms") or 0),
+            accepted_ms=int(found.get("told_ms") or 0),
             failures=int(found.get("failures") or 0),
             error=found.get("error", ""),
         )
 
-    async def save_told(self, instance: str, hook: str, told: Told) -> bool:
-        """Record what a hook was told; False: another appliance has taken over."""
+    async def save_hook_state(self, instance: str, hook: str, state: HookState) -> bool:
+        """Record what a hook has accepted; False: another appliance has taken over."""
         fields = {
-            "desired": "" if told.desired is None else told.desired,
-            "safe": json.dumps(sorted(told.safe)),
-            "online": json.dumps(sorted(told.online)),
-            "told_ms": told.told_ms,
-            "failures": told.failures,
-            "error": told.error,
+            "desired": "" if state.desired is None else state.desired,
+            "safe": json.dumps(sorted(state.safe)),
+            "online": json.dumps(sorted(state.online)),
+            "told_ms": state.accepted_ms,
+            "failures": state.failures,
+            "error": state.error,
         }
         flat = [part for pair in fields.items() for part in pair]
         return bool(await self.redis.run("save_hook", instance, hook, *flat))

@@ -43,26 +43,22 @@ def load_error_texts(
     return texts
 
 
-def load_page_texts(
-    log: Log, directories: Sequence[Path] = LOCALE_DIRS
-) -> dict[str, dict[str, dict[str, str]]]:
+def load_page_texts(log: Log) -> dict[str, dict[str, dict[str, str]]]:
     """Return the texts of every language for which there is a file, by language."""
     names: set[str] = set()
-    for directory in directories:
+    for directory in LOCALE_DIRS:
         with contextlib.suppress(OSError):
             names.update(path.stem for path in directory.glob("*.yml"))
-    return {name: load_error_texts(name, log, directories) for name in sorted(names)}
+    return {name: load_error_texts(name, log) for name in sorted(names)}
 
 
-def load_texts(
-    section: str, log: Log, directories: Sequence[Path] = LOCALE_DIRS
-) -> dict[str, dict[str, str]]:
+def load_texts(section: str, log: Log) -> dict[str, dict[str, str]]:
     """Return the messages of a section of every language for which there is a file.
 
     Files hold `{locale: {section: {message: translation}}}`.
     """
     found: dict[str, dict[str, str]] = {}
-    for directory in directories:
+    for directory in LOCALE_DIRS:
         for path in sorted(directory.glob("*.yml")) if directory.is_dir() else ():
             words = _mapping(_load(path, path.stem, log).get(section))
             messages = found.setdefault(path.stem, {})

@@ -6,7 +6,6 @@ Never fails because a store does: what this process has counted is shown all the
 from __future__ import annotations
 
 import gzip
-import hashlib
 import hmac
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from appliance.faults import DatabaseDown, StoreDown
 from appliance.fleet.autoscale import read_capacity
+from appliance.http.authorization import digest_secret, parse_bearer
 from appliance.http.messages import AsgiApp
 from appliance.http.quart_app import make_quart_app, refuse_method, text_response
 from appliance.http.quart_exchange import serve_quart
@@ -42,7 +42,7 @@ def make_metrics_blueprint(deps: MetricsDeps, token: str | None) -> Blueprint:
     """Return the metrics, for requests with the token; None: for every request."""
     blueprint = Blueprint("metrics", __name__)
     host, tenants = HostReader(deps.settings), TenantReader()
-    expected = None if token is None else _digest(token.encode())
+    expected = None if token is None else digest_secret(token.encode())
 
     @blueprint.route(METRICS_PATH, methods=("GET", "HEAD"))
     async def metrics() -> Response:
@@ -79,10 +79,10 @@ def make_metrics_app(deps: MetricsDeps) -> AsgiApp:
 
 
 def _is_authorized(expected: bytes) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").strip().partition(" ")
-    # Hashes are compared, so that not even the length of the token shows.
-    right = hmac.compare_digest(_digest(given.strip().encode("latin-1")), expected)
-    return right and scheme.lower() == "bearer"
+    given = parse_bearer(request.headers.get("authorization"))
+    return given is not None and hmac.compare_digest(
+        digest_secret(given.encode("latin-1")), expected
+    )
 
 
 def _render(
@@ -170,7 +170,3 @@ async def _read_spool(deps: MetricsDeps) -> SpoolStatus | None:
         return None  # the importer logs it
     oldest_ms = waiting[0].mtime_ns // 1_000_000 if waiting else deps.now_ms()
     return SpoolStatus(len(waiting), max(0.0, (deps.now_ms() - oldest_ms) / 1000))
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).digest()

@@ -295,7 +295,6 @@ def parse_server(reply: Sequence[Any]) -> Server:
         bbb_version=bbb_version or None,
         unhealthy_count=_int(unhealthy) or 0,
         suspected=bool(suspicion),
-        silent=suspicion == "silent",
         unstable=unstable in (1, "1"),
         dial_in=dial_in or None,
         dial_in_port=_int(dial_in_port),

@@ -48,7 +48,7 @@ class AsyncioCancelled(Exception):
 
 @asynccontextmanager
 async def open_asyncio_loop(
-    *, tuned: bool = True, log: Log | None = None
+    *, tuned: bool, log: Log | None = None
 ) -> AsyncIterator[asyncio.AbstractEventLoop]:
     """Run an asyncio loop until the block ends; `run_asyncio` and calls of asyncio use it.
 

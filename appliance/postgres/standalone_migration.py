@@ -28,7 +28,7 @@ async def migrate_database(settings: Settings) -> list[str]:
         open_embedded_stores(
             stores.state_dir, redis=False, postgres=stores.database_embedded, log=log
         ) as embedded,
-        open_asyncio_loop(log=log),
+        open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
     ):
         url = stores.database_url or embedded.database_url
         assert url is not None

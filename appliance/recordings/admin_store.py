@@ -1,7 +1,7 @@
 """The recordings in PostgreSQL as an operator works on them: lists, tenants, what is too old.
 
 Which recordings are too old is decided by one statement here (`_EXPIRED`), under the row locks when
-they are to be deleted. Truth: Scalelite's tables; `appliance.daily_work` says what was done when.
+they are to be deleted. Source: Scalelite's tables; `appliance.daily_work` says what was done when.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONG_S = 120.0
 """For statements that read whole tables: once a day, or an operator waits for them."""
 DAILY_HOLD_S = 12 * 3600.0
 LOCK_CLASS = 0x5CA1F
-"""First half of the key of our advisory locks on daily work; the other is a hash of the name."""
+"""First half of the key of the advisory locks on daily work; the other is a hash of the name."""
 ASSIGN_ROWS = 10_000
 
 _TENANT = f"""
@@ -49,7 +49,7 @@ _LIST = f"""{_COLUMNS}{_TENANT}{_WANTED}
 ORDER BY r.starttime DESC, r.id DESC LIMIT $5
 """
 _COUNT = f"SELECT count(*) FROM public.recordings r {_TENANT}{_WANTED}"
-_COUNT_ANYBODYS = f"""
+_COUNT_OF_ALL_TENANTS = f"""
 SELECT count(*) FROM public.recordings r, (SELECT NULL::text AS tenant) t {_WANTED}
 """
 _PAGE = f"{_COLUMNS}{_TENANT} WHERE r.id > $1 AND {_NOT_DELETED} ORDER BY r.id LIMIT $2"
@@ -124,7 +124,10 @@ ON CONFLICT (record_id, format) DO UPDATE SET measured_at = now(), bytes =
 
 
 class RecordingTable:
-    """The rows; every method raises DatabaseDown, and DatabaseRefused for a fault of ours."""
+    """The rows.
+
+    Every method raises DatabaseDown, and DatabaseRefused for a defect of the appliance.
+    """
 
     def __init__(self, store: Database) -> None:
         self._store = store
@@ -139,7 +142,7 @@ class RecordingTable:
         found = [_summary_of(row) for row in rows]
         if len(found) < query.limit:
             return found, len(found)
-        sql = _COUNT_ANYBODYS if query.tenant_id is None else _COUNT
+        sql = _COUNT_OF_ALL_TENANTS if query.tenant_id is None else _COUNT
         count = await self._store.fetchrow(sql, *wanted, deadline_s=LONG_S)
         assert count is not None
         return found, count["count"]
@@ -161,7 +164,7 @@ class RecordingTable:
         return tuple(row["key"] for row in await self._store.fetch(sql, row_id))
 
     async def assign_all(self, tenant_id: str) -> int:
-        """Give every recording that is nobody's to a tenant; return how many.
+        """Assign every recording without a tenant to one; return how many.
 
         The deleted ones too, as rake does; 10,000 at a time, each a transaction of its own.
         """
@@ -187,7 +190,7 @@ class RecordingTable:
     async def lock_expired(
         self, rules: RetentionRules, *, now_ms: int, after: int, limit: int
     ) -> AsyncIterator[LockedRecordings]:
-        """Lock recordings that are too old, but for those that somebody else has locked.
+        """Lock recordings that are too old, but for those that another transaction has locked.
 
         What the block changes is committed at its end.
         """
@@ -212,10 +215,10 @@ class RecordingTable:
 
     @asynccontextmanager
     async def claim_daily(self, name: str, interval_s: float) -> AsyncIterator[bool]:
-        """Give whether a work is due and ours alone while the block runs.
+        """Yield whether a daily task is due; if so, lock it for this appliance during the block.
 
-        It is due if it was not done for `interval_s`; a block that succeeds has done it. Whoever
-        dies in the middle lets go of it at once.
+        It is due if it was not done for `interval_s`; a block that succeeds has done it. A process
+        that dies releases the lock.
         """
 
         async def claim(connection: Connection) -> bool:

@@ -125,7 +125,7 @@ async def _issue_tokens(
 
 async def publish_recordings(deps: RecordingDeps, caller: Caller, params: Params) -> bytes:
     """Publish or unpublish all given recordings that exist. Raises ApiError, DatabaseDown."""
-    store, files = _open_stores(deps)
+    store, files = deps.require_stores()
     record_ids = _record_ids(params)
     publish = read_switch(get(params, "publish"))
     if publish is None:
@@ -242,7 +242,7 @@ async def update_recordings(deps: RecordingDeps, caller: Caller, params: Params)
 
     Raises ApiError (notFound: none of them is known), DatabaseDown.
     """
-    store, _ = _open_stores(deps)
+    store, _ = deps.require_stores()
     record_ids = _record_ids(params)
     changes = read_changes(params)
     async with store.lock_recordings(record_ids, caller.tenant_id) as locked:
@@ -262,7 +262,7 @@ async def delete_recordings(deps: RecordingDeps, caller: Caller, params: Params)
 
     Raises ApiError, DatabaseDown.
     """
-    store, files = _open_stores(deps)
+    store, files = deps.require_stores()
     record_ids = _record_ids(params)
     async with open_change(deps, store.lock_recordings(record_ids, caller.tenant_id)) as locked:
         if not locked.recordings:
@@ -303,13 +303,6 @@ async def empty_trash(deps: RecordingDeps, files: Storage) -> None:
         await trio.to_thread.run_sync(files.empty_trash)
     except OSError as error:
         deps.log.warning("recording_trash_stays", reason=error.strerror)
-
-
-def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, Storage]:
-    """Return the stores of the calls. Raises ApiError (notFound): recordings are disabled."""
-    if deps.store is None or deps.files is None:
-        raise ApiError(errors.RECORDINGS_NOT_FOUND)
-    return deps.store, deps.files
 
 
 def _record_ids(params: Params) -> tuple[str, ...]:

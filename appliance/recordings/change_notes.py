@@ -9,7 +9,6 @@ them. Everything blocks and is called in threads.
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from appliance.recordings.changes import ChangeNote
 from appliance.recordings.recording import is_record_id
 from appliance.settings.model import RecordingSettings
+from appliance.system.new_file import new_file
 
 CHANGES = ".changes"
 _SUFFIX = ".json"
@@ -38,21 +38,8 @@ class ChangeNotes:
         self._directory.mkdir(parents=True, exist_ok=True)
         name = uuid.uuid4().hex
         text = json.dumps({"record_ids": list(record_ids), "delete": delete})
-        draft, path = self._directory / f"{name}.new", self._directory / f"{name}{_SUFFIX}"
-        try:
-            with draft.open("x") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with new_file(self._directory / f"{name}{_SUFFIX}", 0o644) as file:
+            file.write(text.encode())
         return name
 
     def remove(self, names: Collection[str]) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import trio
 
+from appliance.bbb import errors
+from appliance.bbb.errors import ApiError
 from appliance.callbacks.deps import CallbackDeps
 from appliance.fault_log import FaultLog
 from appliance.log import Log
@@ -93,6 +95,12 @@ class RecordingDeps:
         default_factory=lambda: trio.CapacityLimiter(_STORAGE_THREADS)
     )
     """For the storage, so that one that hangs does not delay other calls."""
+
+    def require_stores(self) -> tuple[RecordingStore, Storage]:
+        """Return the stores of the calls. Raises ApiError (notFound): recordings are disabled."""
+        if self.store is None or self.files is None:
+            raise ApiError(errors.RECORDINGS_NOT_FOUND)
+        return self.store, self.files
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call of the storage."""

@@ -10,7 +10,6 @@ the name of a format has no dot.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
@@ -26,7 +25,13 @@ from appliance.recordings.storage import NewObjects, Transfer
 from appliance.recordings.text_tracks.caption_files import CaptionFiles
 from appliance.recordings.text_tracks.rules import TextTrack
 from appliance.settings.model import RecordingSettings
-from appliance.system.file_system import has_room, replace_directory, write_out
+from appliance.system.file_system import (
+    has_room,
+    replace_directory,
+    sync_directory,
+    sync_file_system,
+    write_out,
+)
 
 INCOMING, REMOVED = ".incoming", ".removed"
 ABANDONED_S = 24 * 3600.0
@@ -34,7 +39,6 @@ ABANDONED_S = 24 * 3600.0
 on the same NFS may be copying a large recording."""
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # readable by nginx
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class RecordingFiles(FileLocations):
@@ -134,7 +138,7 @@ class RecordingFiles(FileLocations):
         for old in (other, root):
             self._captions.carry_over(old / format / record_id, directory)
         _set_modes(directory)
-        _sync(directory)
+        sync_file_system(directory)
         _put(directory, root, record_id, format)
         _discard(other, other / format / record_id)
         shutil.rmtree(directory, ignore_errors=True)  # exists only after a copy
@@ -217,7 +221,7 @@ def _put(source: Path, root: Path, record_id: str, format: str) -> None:
         except OSError:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-    _sync_directory(target.parent)
+    sync_directory(target.parent)
 
 
 def _copy_into(root: Path, source: Path, name: str) -> Path:
@@ -226,7 +230,7 @@ def _copy_into(root: Path, source: Path, name: str) -> Path:
     try:
         _copy(source, staged)
         _set_modes(staged)
-        _sync(staged)
+        sync_file_system(staged)
     except OSError:
         shutil.rmtree(staged, ignore_errors=True)
         raise
@@ -273,7 +277,7 @@ def _discard(root: Path, path: Path) -> None:
     """Rename a directory, if it exists, into the trash of its root."""
     with suppress(FileNotFoundError):
         path.rename(_aside(root, REMOVED, path.name))
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def _aside(root: Path, kind: str, name: str) -> Path:
@@ -286,7 +290,7 @@ def _make(directory: Path) -> None:
     if not directory.is_dir():
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(_DIRECTORY_MODE)
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
 
 
 def _formats_below(root: Path) -> list[str]:
@@ -324,22 +328,3 @@ def _set_modes(directory: Path) -> None:
             path = Path(folder) / name
             if not path.is_symlink():
                 path.chmod(_FILE_MODE)
-
-
-def _sync(directory: Path) -> None:
-    """Sync the whole file system: one call instead of one for each of 5,000 files (syncfs(2))."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if _LIBC.syncfs(descriptor) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(directory))
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -79,6 +79,11 @@ class Recording:
         return dict(self.metadata).get(TENANT_KEY) or None
 
 
+def is_deleted(recording: Recording | None) -> bool:
+    """Return whether the recording exists and was deleted."""
+    return recording is not None and recording.state == RecordingStates.DELETED
+
+
 def is_record_id(text: str) -> bool:
     """Whether a text is a valid recordID, and so a safe name of a directory."""
     return RECORD_ID.fullmatch(text) is not None

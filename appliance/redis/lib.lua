@@ -566,7 +566,8 @@ local function limits_of(tenant_id, now_ms)
   for i = 1, #stored, 2 do max[stored[i]] = tonumber(stored[i + 1]) end
   self.max = max
 
-  -- Whether one more is allowed with `used` there now. At 80 % the reply tells it once an hour.
+  -- Whether one more is allowed with `used` there now. At 80 % the reply
+  -- tells it once an hour (0.8: also NEAR in tenants/limits.py).
   local function allows(limit, used)
     if used >= max[limit] then
       self.events.refused = { limit, max[limit], used }

@@ -58,7 +58,7 @@ class PoolStatus:
     @property
     def available(self) -> int:
         """Return the number of servers that take new meetings."""
-        return sum(server.online and server.state is ServerState.ENABLED for server in self.servers)
+        return sum(server.takes_meetings for server in self.servers)
 
 
 async def read_status(deps: ServerDeps) -> PoolStatus:

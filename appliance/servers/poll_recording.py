@@ -30,7 +30,8 @@ from appliance.usage.tally import Poll, gap_limit_ms
 
 RECORD_EVERY_S = 600.0
 """A list that has not changed is recorded so often all the same, or every hundredth of the lifetime
-of a record: records expire, and a Scalelite beside us may change them."""
+of a record: records expire, and a Scalelite on the same stores may change
+them."""
 _FOLLOW_UPS_AT_ONCE = 8
 
 

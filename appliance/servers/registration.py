@@ -80,7 +80,7 @@ async def find_by_url(deps: ServerDeps, url: str) -> Server | None:
 
 
 def _id_for(url: str) -> Callable[[], object]:
-    """Return the id of a URL, the same for two calls at once."""
+    """Return what makes the id of a URL, the same for two calls at once."""
     return lambda: uuid.uuid5(uuid.NAMESPACE_URL, str(url_key(url)))
 
 

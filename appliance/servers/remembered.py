@@ -10,7 +10,6 @@ same Redis.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import trio
 from appliance.fault_log import FaultLog
 from appliance.log import Log
 from appliance.model import Server, ServerId, ServerState
+from appliance.system.new_file import new_file
 
 FILE_NAME = "server_count"
 _MAX_BYTES = 20
@@ -87,12 +87,8 @@ class RememberedServers:
     def _write(self, count: int) -> None:
         """Replace the file as a whole, on disk: it must be right after a crash."""
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        new = self._path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        with new.open("w", encoding="ascii") as file:
-            file.write(f"{count}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
+        with new_file(self._path, 0o644) as file:
+            file.write(b"%d\n" % count)
 
 
 def common_version(servers: Iterable[Server]) -> str | None:

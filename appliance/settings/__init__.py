@@ -1,9 +1,9 @@
 """Parses the environment into frozen, typed settings; nothing else reads the environment.
 
 Begin in access_variables.py, pool_variables.py, fleet_variables.py and recording_variables.py: they
-are the table of variables. load.py turns it into the dataclasses of model.py. May use `redaction`
-only: settings are loaded before logging and any I/O, and the only files that are opened are those
-of NAME_FILE and of time zones.
+are the table of variables. load.py turns it into the dataclasses of model.py. May use `model`
+and `redaction` only: settings are loaded before logging and any I/O, and the only files that are
+opened are those of NAME_FILE and of time zones.
 
 Public names are imported on first use: `ctl` needs only `control_socket_path` and starts faster
 without the parsers and dataclasses.

@@ -145,7 +145,7 @@ def show_number(value: float) -> str:
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
-def duration(unit: str, *, zero: bool = False, max_s: float = MAX_SECONDS) -> Kind[float]:
+def duration(unit: str, *, zero: bool = False) -> Kind[float]:
     """Return the kind of durations in a unit (`s`, `min`, `h`, `days`), decimals allowed."""
     word, seconds = {
         "s": ("seconds", 1),
@@ -153,7 +153,7 @@ def duration(unit: str, *, zero: bool = False, max_s: float = MAX_SECONDS) -> Ki
         "h": ("hours", 3600),
         "days": ("days", 86400),
     }[unit]
-    high = math.floor(max_s / seconds)
+    high = math.floor(MAX_SECONDS / seconds)
 
     def parse(raw: str) -> float:
         raw = raw.strip()

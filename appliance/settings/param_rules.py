@@ -23,7 +23,7 @@ class RuleError(ValueError):
     """A rule is wrong; the text says which one and why."""
 
 
-_NAME = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
+is_param_name = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 _NUMBER = re.compile(r"[0-9]{1,9}").fullmatch
 _PATTERN = re.compile(r"[A-Za-z0-9.*?+_-]{1,50}").fullmatch
 
@@ -40,7 +40,7 @@ def check_rule(rule: ParamRule) -> ParamRule:
     """Return the rule. Raises ValueError, whose text says what is wrong."""
     if rule.mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}")
-    if not _NAME(rule.param):
+    if not is_param_name(rule.param):
         raise ValueError("the name must be printable ASCII characters without blanks")
     if rule.param in UNTOUCHABLE or rule.param.lower().startswith(RESERVED_PREFIX):
         raise ValueError(f"{rule.param} cannot be changed by rules")

@@ -135,7 +135,7 @@ def steady(seed: int, small: bool = False) -> Trace:
     )
 
 
-def with_cameras(trace: Trace, seed: int, weights: LoadWeights = CAMERA_WEIGHTS) -> Trace:
+def with_cameras(trace: Trace, seed: int) -> Trace:
     """Return the trace with cameras, and what they cost.
 
     In half of the classes only the teacher has one, in three of ten some users, in two of ten most;
@@ -150,7 +150,7 @@ def with_cameras(trace: Trace, seed: int, weights: LoadWeights = CAMERA_WEIGHTS)
         share *= today.lognormvariate(0, ATTENDANCE_SPREAD)
         cameras = min(max(1, round(share * session.size)), session.size, CAMERA_CAP)
         sessions.append(replace(session, cameras=cameras))
-    return replace(trace, sessions=tuple(sessions), weights=weights)
+    return replace(trace, sessions=tuple(sessions), weights=CAMERA_WEIGHTS)
 
 
 TRACES: dict[str, Callable[[int, bool], Trace]] = {

@@ -8,7 +8,9 @@ systemd.py        notifications, watchdog, status line
 tasks.py          supervised services and bounded background work
 threads.py        work that is done in a thread if its data are large
 file_system.py    free space, write-back, renames that rename(2) lacks
+new_file.py       replacing a file as a whole
 inotify.py        files that appear in a directory
+wire.py           documents with open files over a Unix socket
 state_secrets.py  secrets in STATE_DIR
 disk_facts.py     facts about a directory, which features judge
 host_facts.py     facts about the host, which features judge

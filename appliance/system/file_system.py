@@ -1,7 +1,7 @@
 """Free space, write-back, and the renames that rename(2) lacks. Everything blocks.
 
-Source: renameat2(2), posix_fadvise(2), sync_file_range(2). Where a file system lacks renameat2
-(NFS), each function says what it guarantees instead.
+Source: renameat2(2), posix_fadvise(2), sync_file_range(2), syncfs(2). Where a file system lacks
+renameat2 (NFS), each function says what it guarantees instead.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 RESERVE_BYTES = 256 << 20
@@ -50,6 +50,32 @@ def start_write_out(descriptor: int) -> None:
     if (call := getattr(_LIBC, "sync_file_range", None)) is not None:  # advice only
         whole_file = ctypes.c_int64(0)
         call(descriptor, whole_file, whole_file, _SYNC_FILE_RANGE_WRITE)
+
+
+def sync_directory(directory: Path) -> None:
+    """Write a directory's entries to disk: what was renamed in it stays so. Raises OSError."""
+    with _open_directory(directory) as descriptor:
+        os.fsync(descriptor)
+
+
+def sync_file_system(directory: Path) -> None:
+    """Write the whole file system of a directory to disk. Raises OSError.
+
+    One call instead of one for each of 5,000 files.
+    """
+    with _open_directory(directory) as descriptor:
+        if _LIBC.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(directory))
+
+
+@contextmanager
+def _open_directory(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def rename_new(source: Path, target: Path) -> None:

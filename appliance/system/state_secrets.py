@@ -10,6 +10,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from appliance.system.file_system import sync_directory
+
 FILE_NAME = "secret_key_base"
 _BYTES = 64
 _MIN_LENGTH = 32
@@ -70,8 +72,4 @@ def _create(path: Path, secret: str) -> None:
             os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)

@@ -13,7 +13,7 @@ import trio
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.recordings.administration import open_recordings, repair_recordings
 from appliance.recordings.calls import empty_trash
-from appliance.recordings.imports.merge import is_deleted
+from appliance.recordings.recording import is_deleted
 from appliance.settings import Settings
 from appliance.takeover.deps import TakeoverDeps, TakeoverSources
 from appliance.takeover.findings import TakeoverFinding, Verdict, found, merge_findings

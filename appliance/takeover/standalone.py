@@ -52,7 +52,7 @@ async def inspect_stores(settings: Settings, show: Show) -> None:
     """Run all steps. Raises INSPECTION_ERRORS, in exception groups."""
     log = get_logger("appliance")
     async with (
-        open_asyncio_loop(log=log),
+        open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
         _open_pool(settings.stores, log) as pool,
         _open_recordings(settings.stores, log) as recordings,
         _open_servers(settings.servers) as servers,

@@ -22,7 +22,7 @@ LIMITS = (
     *("max_recordings_gb", "max_creates_per_minute"),
 )
 NEAR = 0.8
-"""Share of a limit from which on operators are warned."""
+"""Share of a limit from which on operators are warned; also in `allows` of redis/lib.lua."""
 
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0+)?").fullmatch
 """JSON has one kind of numbers: some programs write 5 as 5.0."""

@@ -13,7 +13,14 @@ from enum import StrEnum
 
 from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
 from appliance.model import ParamRule, TenantId
-from appliance.settings.param_rules import DEFAULT, OVERRIDE, RESERVED_PREFIX, check_rule
+from appliance.settings.param_rules import (
+    DEFAULT,
+    OVERRIDE,
+    RESERVED_PREFIX,
+    UNTOUCHABLE,
+    check_rule,
+    is_param_name,
+)
 from appliance.tenants.retention import MAX_DAYS, is_retention
 from appliance.tenants.retention import PARAM as RETENTION_PARAM
 
@@ -26,8 +33,6 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?").fullmatch
 """RFC 1123, section 2.1."""
 _REACHABLE = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 """Also matches names that are no valid host labels but work."""
-_PARAM = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
-_PER_REQUEST = frozenset({"checksum", "meetingID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +212,11 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
 
 
 def _check_param(param: str) -> None:
-    if not _PARAM(param):
+    if not is_param_name(param):
         raise UnacceptableValue(
             f"the param must be at most {MAX_TEXT} printable ASCII characters without blanks"
         )
-    if param in _PER_REQUEST:
+    if param in UNTOUCHABLE:
         raise UnacceptableValue(f"{param} is each request's own and cannot be set")
     if param.lower().startswith(RESERVED_PREFIX):
         raise UnacceptableValue(f"{param} says whose a meeting is and cannot be set")

@@ -17,7 +17,6 @@ MAX_DAYS = 36_500
 MS_PER_DAY = 86_400_000
 USE_RECORDED_MS = 60_000
 """How exact `last_used_ms` is: a request writes it only if the previous one is older."""
-_MAX_SECRET = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -53,11 +52,3 @@ def digest_of(secret: str) -> str:
     No salt and no slow hash: a secret has 256 random bits, which cannot be guessed.
     """
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def parse_bearer(authorization: str | None) -> str | None:
-    """Return the secret of an Authorization header; None: it is of another scheme, or missing."""
-    scheme, _, secret = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer":
-        return None
-    return secret.strip()[:_MAX_SECRET]

@@ -15,6 +15,7 @@ from appliance.postgres.database import Database
 from appliance.usage.model import MINUTE_MS
 
 WEEK = timedelta(weeks=1)
+FORECAST_WEEKS = 4
 MAX_POINTS = 5_000
 DEADLINE_S = 14.0
 
@@ -62,7 +63,7 @@ LEFT JOIN steps USING (step) ORDER BY step
 _FIRST = """SELECT least((SELECT min(at) FROM appliance.usage_minutes),
     (SELECT min(at) FROM appliance.usage_hours))"""
 _SAME_HOURS = """
-SELECT h.at, h.users, h.meetings FROM appliance.usage_hours h
+SELECT h.at, h.users FROM appliance.usage_hours h
 JOIN appliance.usage_pairs p ON p.id = h.pair
 WHERE p.scope = 3 AND h.hours = 1 AND h.at = ANY ($1::timestamptz[])
 """
@@ -97,18 +98,6 @@ class Point:
     users: int | None
     voice: int | None
     videos: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What is to be expected of an hour, by the same hour of the same weekday in the past."""
-
-    users: int
-    """Median of the weeks."""
-    most_users: int
-    meetings: int
-    weeks: int
-    """Number of weeks of which something is known; 0: nothing can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +154,17 @@ def same_hours(at_ms: int, weeks: int, zone: tzinfo | None) -> list[datetime]:
     return [datetime.fromtimestamp(at_s // 3600 * 3600, UTC) for at_s in past]
 
 
-async def forecast_hour(
-    database: Database, at_ms: int, weeks: int = 4, zone: tzinfo | None = UTC
-) -> Forecast:
-    """Return what the pool will have in the hour of a time. Raises DatabaseDown.
+async def forecast_hour(database: Database, at_ms: int, zone: tzinfo | None = UTC) -> int:
+    """Return the users to expect in the hour of a time; 0: nothing is known of it.
 
-    Weeks without any meeting in that hour count as zero; those before the first record do not.
+    The median of the same hour of the last weeks: those without any meeting in it count as zero,
+    those before the first record do not count. Raises DatabaseDown.
     """
-    hours = same_hours(at_ms, weeks, zone)
+    hours = same_hours(at_ms, FORECAST_WEEKS, zone)
     first = await database.fetchrow(_FIRST, deadline_s=DEADLINE_S)
     known = [one for one in hours if first is not None and first[0] and one >= first[0]]
-    found = {row[0]: (row[1], row[2]) for row in await database.fetch(_SAME_HOURS, known)}
-    users = [found.get(one, (0, 0))[0] for one in known]
-    meetings = [found.get(one, (0, 0))[1] for one in known]
-    if not known:
-        return Forecast(0, 0, 0, 0)
-    return Forecast(round(median(users)), max(users), round(median(meetings)), len(known))
+    found = {row[0]: row[1] for row in await database.fetch(_SAME_HOURS, known)}
+    return round(median(found.get(one, 0) for one in known)) if known else 0
 
 
 async def find_busiest_day(database: Database, now_ms: int, weeks: int = 4) -> datetime | None:

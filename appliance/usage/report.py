@@ -1,4 +1,4 @@
-"""Answers what was used: by tenant, server, origin, meeting, hour, day or month; and its history.
+"""Answers what was used: by tenant, server, origin, meeting, hour, day or month.
 
 Runs count in the period in which they began. User-minutes, recorded and dial-in minutes count when
 they passed: they are those of the samples, and by origin and meeting those of the runs, as far as
@@ -22,7 +22,7 @@ from appliance.usage.run_report import Statement, bounds, select_runs
 from appliance.usage.run_sql import group_by
 from appliance.usage.table import dump_rows
 
-PERIODS = {"hour": "%Y-%m-%dT%H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
+_PERIOD_FORMATS = {"hour": "%Y-%m-%dT%H:00", "day": "%Y-%m-%d", "month": "%Y-%m"}
 """Formats of their beginnings, all in UTC."""
 _SETTINGS = """
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
@@ -174,7 +174,7 @@ def _other_statements(question: Question, live: Mapping[str, ServerUsage]) -> li
 
 
 def _recordings(question: Question) -> Statement:
-    in_time = any(name in PERIODS for name in question.by)
+    in_time = any(name in _PERIOD_FORMATS for name in question.by)
     columns = {
         "meeting": "r.meeting_id",
         "tenant": "coalesce(t.value, '')",
@@ -229,5 +229,5 @@ def _add(
 
 def _key(value: Any, name: str, names: Sequence[str]) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime(PERIODS[name])
+        return value.astimezone(UTC).strftime(_PERIOD_FORMATS[name])
     return names[value] if isinstance(value, int) else str(value or "")

@@ -25,6 +25,8 @@ BATCH = 20_000
 ROLLUP_DELAY_MIN = 3
 """The minutes of an hour have arrived this much later, unless the database was away."""
 DEADLINE_S = 60.0
+_HOURS_AT_ONCE = 50
+"""Changed hours that one `roll_up` computes."""
 
 _ADD_PAIRS = """
 INSERT INTO appliance.usage_pairs (scope, tenant, server)
@@ -243,9 +245,9 @@ class UsageTable:
         if rows:
             await self.database.run(work, deadline_s=DEADLINE_S, transaction=True)
 
-    async def roll_up(self, *, at_most: int = 50) -> None:
+    async def roll_up(self) -> None:
         """Compute the hours whose minutes have changed, once they are over."""
-        found = await self.database.fetch(_NEXT_CHANGED_HOURS, ROLLUP_DELAY_MIN, at_most)
+        found = await self.database.fetch(_NEXT_CHANGED_HOURS, ROLLUP_DELAY_MIN, _HOURS_AT_ONCE)
         for (at,) in found:
 
             async def work(connection: Connection, at: object = at) -> None:

@@ -176,7 +176,7 @@ async def test_entries_wait_while_the_database_is_away(
     redis_url: str, redis_namespace: str
 ) -> None:
     async with (
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(
             "postgresql://127.0.0.1:1/nothing", prepared_statements=True, log=EventBook()
         ) as away,

@@ -161,7 +161,7 @@ async def pools(
         async with (
             open_features(redis_url, redis_namespace) as here,
             open_features(redis_url, f"{redis_namespace}x") as there,
-            open_asyncio_loop(),
+            open_asyncio_loop(tuned=True),
             open_postgres_store(database_url, log=EventBook()) as first,
             open_postgres_store(postgres_server.url(name), log=EventBook()) as second,
         ):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.console.problems import find_problems, free_seats
+from appliance.console.problems import find_problems
 from appliance.console.snapshot import Examination, PoolSnapshot, ServerRow, Work
 from appliance.doctor.findings import Finding, Level, fail, ok, warn
+from appliance.fleet.capacity import Capacity, Demand
 from appliance.instruments import LastPoll
 from appliance.model import Server, ServerId, ServerState
 
-ENABLED, DISABLED = ServerState.ENABLED, ServerState.DISABLED
+ENABLED, CORDONED, DISABLED = ServerState.ENABLED, ServerState.CORDONED, ServerState.DISABLED
 
 
 def server(number: int, **values: object) -> Server:
@@ -23,6 +24,11 @@ def snapshot(*servers: Server, failure: str = "", **values: object) -> PoolSnaps
     """Return a snapshot of servers whose last poll failed so, or not."""
     rows = tuple(ServerRow(one, one.id, LastPoll(0, 0.1, failure), 0) for one in servers)
     return PoolSnapshot(0, rows, {row.server.id: row for row in rows}, **values)  # type: ignore[arg-type]
+
+
+def seats(free: int, total: int) -> Capacity:
+    """Return a capacity with so many seats."""
+    return Capacity(Demand(0, 0, None), 0, total, free, 1, 1)
 
 
 def texts(seen: PoolSnapshot) -> list[str]:
@@ -43,7 +49,10 @@ def test_pool_without_faults_has_no_problem() -> None:
         (snapshot(server(1, online=False)), "No enabled server answers"),
         (snapshot(server(1), server(2, online=False)), "bbb2 is enabled and does not answer"),
         (snapshot(server(1), server(2, unstable=True)), "bbb2 answers unreliably"),
-        (snapshot(server(1, max_users=100, users=95)), "Only 5 of 100 seats are free"),
+        (
+            snapshot(server(1, max_users=100), capacity=seats(5, 100)),
+            "Only 5 of 100 seats are free",
+        ),
         (snapshot(server(1), store_down="refused"), "Redis does not answer"),
         (snapshot(server(1), work=Work(database_down="gone")), "PostgreSQL does not answer"),
         (snapshot(server(1), work=Work(imports_failed=2)), "2 recordings could not be imported"),
@@ -87,10 +96,11 @@ def test_findings_of_doctor_are_added_unless_the_snapshot_says_it_anyway() -> No
     ]
 
 
-def test_free_seats_are_those_of_servers_that_take_meetings() -> None:
-    full = server(1, max_users=100, users=120)
-    half = server(2, max_users=100, users=40)
-    dead = server(3, max_users=100, online=False)
+def test_scarce_seats_are_said_only_if_a_server_has_a_limit() -> None:
+    full = seats(0, 400)
 
-    assert free_seats([full, half, dead, server(4)]) == (60, 200)
-    assert free_seats([server(4)]) == (None, 0)
+    assert not texts(snapshot(server(1), capacity=full))
+    assert not texts(snapshot(server(1), server(2, max_users=200, state=CORDONED), capacity=full))
+    assert texts(snapshot(server(1), server(2, max_users=200), capacity=full)) == [
+        "Only 0 of 400 seats are free"
+    ]

@@ -620,7 +620,7 @@ async def test_audit_page_shows_what_waits_while_the_database_is_away_and_goes_o
     await client.post("/scalelite/servers/bbb1/cordon")
     nowhere = "postgresql://127.0.0.1:1/nothing"
     async with (
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(nowhere, prepared_statements=True, log=EventBook()) as away,
     ):
         opened.features.audit.table = AuditTable(away)

@@ -100,7 +100,7 @@ async def test_what_waits_is_shown_while_the_database_is_away(
     await control.ctl("servers", "add", URL, "hidden-word", "--id", "one")
     nowhere = "postgresql://127.0.0.1:1/nothing"
     async with (
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(nowhere, prepared_statements=True, log=EventBook()) as away,
     ):
         res.audit.table = AuditTable(away)

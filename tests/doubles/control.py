@@ -109,13 +109,13 @@ class ControlDouble:
 
 
 @asynccontextmanager
-async def open_control(res: Features, group: str = NO_GROUP) -> AsyncIterator[ControlDouble]:
+async def open_control(res: Features) -> AsyncIterator[ControlDouble]:
     """Serve the control socket for the block."""
     with short_directory() as directory:
         path = directory / "run" / "ctl.sock"
         async with trio.open_nursery() as nursery:
             await nursery.start(
-                serve_control, make_control_app(res), ControlSettings(path, group), res.log
+                serve_control, make_control_app(res), ControlSettings(path, NO_GROUP), res.log
             )
             yield ControlDouble(path, ControlClient(str(path)))
             nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ scripts/publish/presentation.rb of BigBlueButton; tldraw 1 and 2, their shapes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 Whiteboard = Literal["svg", "tldraw1", "tldraw2"]
@@ -20,8 +20,6 @@ TEXT = "Look here:\nthis one"
 POLL = "poll_result6.svg"
 SCALE = 0.9
 """Units of tldraw in a unit of a slide of 1600x900."""
-
-Shape = tuple[str, str, Mapping[str, Any]]
 
 
 def canvas_svg(presentation: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import trio
 
-from appliance.callbacks.url_store import CallbackUrls
 from appliance.fault_log import FaultLog
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import Database, open_postgres_store
@@ -100,8 +99,6 @@ async def open_import_bench(
     root: Path,
     rules: ImportRules | None = None,
     *,
-    urls: CallbackUrls | None = None,
-    wake: Callable[[], None] = lambda: None,
     objects: RecordingObjects | None = None,
     **variables: str,
 ) -> AsyncIterator[ImportBench]:
@@ -114,11 +111,14 @@ async def open_import_bench(
     spool = Spool(settings, worker=None if objects is None else objects.worker)
     files = storage_of(settings, objects)
     spool.make()
-    async with open_asyncio_loop(), open_postgres_store(database_url, log=log) as database:
+    async with (
+        open_asyncio_loop(tuned=True),
+        open_postgres_store(database_url, log=log) as database,
+    ):
         with trio.fail_after(READY_S):
             await database.wait_ready()
         recordings = RecordingStore(database)
-        journal = ImportJournal(database, log, urls=urls, wake=wake)
+        journal = ImportJournal(database, log)
         tools = Importer(
             journal=journal,
             recordings=recordings,

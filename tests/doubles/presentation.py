@@ -61,11 +61,11 @@ def screen() -> bytes:
     return video("smptehdbars=size=640x360:rate=2", sound=False)
 
 
-def slide(number: int, width: int = 1600, height: int = 900) -> bytes:
+def slide(number: int) -> bytes:
     """Return a slide as an SVG, as BigBlueButton 3.0 has them."""
     title, colour = TITLES[number - 1], COLOURS[number - 1]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="1600" height="900"'
         f' viewBox="0 0 1600 900"><rect width="1600" height="900" fill="#fdfcf8"/>'
         f'<rect width="1600" height="24" fill="{colour}"/>'
         f'<text x="110" y="230" font-family="sans-serif" font-size="92" fill="{colour}">{title}'
@@ -115,8 +115,6 @@ def events_xml(name: str, tag: str, events: Sequence[tuple[float, str]], whitebo
 
 
 def presentation_files(
-    record_id: str = "rec-1",
-    name: str = "Biology 101",
     said: Sequence[tuple[float, str, str]] = CHAT,
     whiteboard: Whiteboard = "tldraw2",
 ) -> dict[str, bytes]:
@@ -135,7 +133,7 @@ def presentation_files(
     texts = {f"slide-{n}": f"{title}\nWhat we know" for n, title in enumerate(TITLES, 1)}
     folder = f"presentation/{PRESENTATION}"
     files = {
-        "metadata.xml": metadata_xml(record_id, name=name).encode(),
+        "metadata.xml": metadata_xml("rec-1", name="Biology 101").encode(),
         "shapes.svg": shapes_svg(whiteboard),
         "panzooms.xml": events_xml("panzoom_events", "viewBox", views, whiteboard),
         "cursor.xml": events_xml("cursor_events", "cursor", points, whiteboard),

@@ -145,11 +145,9 @@ class Public:
         body = sign_form(call, params, secret).encode()
         return await self.ask("POST", f"{API}/{call}", headers=[FORM_TYPE], body=body)
 
-    async def post_xml(
-        self, call: str, params: ParamsLike, document: bytes, *, secret: str = SECRET
-    ) -> Answer:
+    async def post_xml(self, call: str, params: ParamsLike, document: bytes) -> Answer:
         """Make a signed call with a document."""
-        target = sign_url(API, call, params, secret)
+        target = sign_url(API, call, params, SECRET)
         return await self.ask("POST", target, headers=[XML_TYPE], body=document)
 
 

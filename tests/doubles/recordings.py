@@ -53,7 +53,7 @@ async def open_recordings(
 ) -> AsyncIterator[tuple[Database, RecordingStore]]:
     """Give the connections and the store on a database of one's own."""
     async with (
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(
             database_url, prepared_statements=prepared, log=structlog.get_logger()
         ) as postgres,

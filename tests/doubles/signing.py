@@ -38,7 +38,6 @@ def sign_form(
     call: str,
     params: ParamsLike,
     secret: str,
-    algorithm: str = "sha256",
     over: str = "empty",
 ) -> str:
     """Return a signed form body.
@@ -53,4 +52,4 @@ def sign_form(
         "sorted": "&".join(sorted(body.split("&"), key=lambda part: part.partition("=")[0])),
     }[over]
     joint = "&" if body else ""
-    return f"{body}{joint}checksum={checksum(call, covered, secret, algorithm)}"
+    return f"{body}{joint}checksum={checksum(call, covered, secret)}"

@@ -93,10 +93,10 @@ class PostgresServer:
         return self.process.poll() is None
 
     @contextmanager
-    def new_database(self, template: str = "template0") -> Iterator[str]:
-        """Create a database from `template`, give its name, and drop it."""
+    def new_database(self) -> Iterator[str]:
+        """Create an empty database, give its name, and drop it."""
         name = f"t{uuid.uuid4().hex[:12]}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE template0")
         try:
             yield name
         finally:

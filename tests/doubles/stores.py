@@ -62,7 +62,7 @@ def database_supply(postgres_server: PostgresServer) -> Iterator[DatabaseSupply]
 
 
 async def _migrate(database_url: str) -> None:
-    async with open_asyncio_loop():
+    async with open_asyncio_loop(tuned=True):
         await migrate(database_url)
 
 

@@ -40,7 +40,7 @@ def make_usage(features: Features, database: Database) -> UsageDeps:
 async def open_database(database_url: str) -> AsyncIterator[Database]:
     """Give a migrated database."""
     async with (
-        open_asyncio_loop(),
+        open_asyncio_loop(tuned=True),
         open_postgres_store(database_url, log=EventBook()) as database,
     ):
         await database.wait_ready()
@@ -60,10 +60,10 @@ class UsedPool:
         """Return the features."""
         return self.pool.res
 
-    async def pass_time(self, minutes: int, *, interval_s: int = 60) -> None:
-        """Poll every server at each interval."""
-        for _ in range(minutes * 60 // interval_s):
-            self.clock[0] += interval_s * 1000
+    async def pass_time(self, minutes: int) -> None:
+        """Poll every server once a minute."""
+        for _ in range(minutes):
+            self.clock[0] += 60_000
             for bbb in self.pool.servers:
                 await self.pool.poll(bbb.server_id)
 

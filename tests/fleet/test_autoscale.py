@@ -160,8 +160,8 @@ async def test_failed_call_is_made_again_with_what_is_so_by_then(
         receiver.answer = answer
         await have_users(pool, "bbb-1", 25)
         assert [await tell_now(pool.res.fleet) for _ in range(2)] == [1, 2]
-        told = await pool.res.fleet.store.read_told("url")
-        assert (told.desired, told.failures, told.error) == (None, 2, "the receiver answered 404")
+        hook = await pool.res.fleet.store.read_hook_state("url")
+        assert (hook.desired, hook.failures, hook.error) == (None, 2, "the receiver answered 404")
         await have_users(pool, "bbb-1", 35)
         assert [await tell_now(pool.res.fleet) for _ in range(3)] == [3, 0, 0]
         wanted = [body["desired_servers"] for body in bodies(receiver)]
@@ -246,6 +246,6 @@ async def test_what_was_told_outlives_the_appliance(
         await pool.res.fleet.store.release(pool.res.fleet.instance)
         assert await tell_now(restarted) == 0
         assert len(receiver.received) == 1
-        before = await restarted.store.read_told("url")
-        assert not await restarted.store.save_told("late", "url", replace(before, desired=9))
-        assert await restarted.store.read_told("url") == before
+        before = await restarted.store.read_hook_state("url")
+        assert not await restarted.store.save_hook_state("late", "url", replace(before, desired=9))
+        assert await restarted.store.read_hook_state("url") == before

@@ -8,7 +8,7 @@ from appliance.fleet.capacity import FleetNote, plan_capacity
 from appliance.fleet.events import (
     EventKind,
     FleetEvent,
-    Told,
+    HookState,
     accept,
     explain,
     find_events,
@@ -26,61 +26,63 @@ def server(name: str, users: int = 0, *, online: bool = True, state: str = "enab
     return Server(ServerId(name), url, "s", ServerState(state), online, users=users)
 
 
-def events(told: Told, *servers: Server, history: int | None = 0) -> tuple[Told, list[FleetEvent]]:
+def events(
+    state: HookState, *servers: Server, history: int | None = 0
+) -> tuple[HookState, list[FleetEvent]]:
     """Return what a hook knows after it has accepted all that it is told, and that."""
     notes = {one.id: FleetNote(polled=True) for one in servers}
     capacity = plan_capacity(servers, notes, history, SETTINGS)
-    told = observe(told, capacity, servers)
-    found = find_events(told, capacity, servers)
+    state = observe(state, capacity, servers)
+    found = find_events(state, capacity, servers)
     for event in found:
-        told = accept(told, event, capacity, 1)
-    assert find_events(told, capacity, servers) == []
-    return told, found
+        state = accept(state, event, capacity, 1)
+    assert find_events(state, capacity, servers) == []
+    return state, found
 
 
 DESIRED = FleetEvent(EventKind.DESIRED)
 
 
 def test_desired_servers_are_told_at_first_and_when_they_change() -> None:
-    told, first = events(Told(), server("a"))
-    told, same = events(told, server("a", 80))
-    told, more = events(told, server("a", 90))
-    _, less = events(told, server("a", 70))
+    state, first = events(HookState(), server("a"))
+    state, same = events(state, server("a", 80))
+    state, more = events(state, server("a", 90))
+    _, less = events(state, server("a", 70))
 
     assert (first, same, more, less) == ([DESIRED], [], [DESIRED], [DESIRED])
 
 
 def test_pool_does_not_shrink_without_a_forecast() -> None:
-    told, _ = events(Told(), server("a", 200))
+    state, _ = events(HookState(), server("a", 200))
 
-    assert events(told, server("a"), history=None)[1] == []
-    assert events(told, server("a", 300), history=None)[1] == [DESIRED]
-    assert events(Told(), server("a", 300), history=None)[1] == []
+    assert events(state, server("a"), history=None)[1] == []
+    assert events(state, server("a", 300), history=None)[1] == [DESIRED]
+    assert events(HookState(), server("a", 300), history=None)[1] == []
 
 
 def test_server_is_safe_to_stop_once_until_it_was_used_again() -> None:
-    told, _ = events(Told(), server("a"), server("b"))
-    told, first = events(told, server("a"), server("b", state="disabled"))
-    told, again = events(told, server("a"), server("b", state="disabled"))
-    told, _ = events(told, server("a"), server("b"))
-    _, anew = events(told, server("a"), server("b", state="disabled"))
+    state, _ = events(HookState(), server("a"), server("b"))
+    state, first = events(state, server("a"), server("b", state="disabled"))
+    state, again = events(state, server("a"), server("b", state="disabled"))
+    state, _ = events(state, server("a"), server("b"))
+    _, again_later = events(state, server("a"), server("b", state="disabled"))
 
     safe = FleetEvent(EventKind.SAFE, ServerId("b"))
-    assert (first, again, anew) == ([safe], [], [safe])
+    assert (first, again, again_later) == ([safe], [], [safe])
 
 
 def test_server_goes_offline_once_until_it_is_back() -> None:
-    told, unknown = events(Told(desired=1), server("a"), server("b", online=False))
-    told, _ = events(told, server("a"), server("b"))
-    told, lost = events(told, server("a"), server("b", online=False))
-    told, again = events(told, server("a"), server("b", online=False))
-    told, _ = events(told, server("a"), server("b"))
-    told, anew = events(told, server("a"), server("b", online=False))
-    told, _ = events(told, server("a"), server("b"))
-    _, stopped = events(replace(told), server("a"), server("b", online=False, state="disabled"))
+    state, unknown = events(HookState(desired=1), server("a"), server("b", online=False))
+    state, _ = events(state, server("a"), server("b"))
+    state, lost = events(state, server("a"), server("b", online=False))
+    state, again = events(state, server("a"), server("b", online=False))
+    state, _ = events(state, server("a"), server("b"))
+    state, again_later = events(state, server("a"), server("b", online=False))
+    state, _ = events(state, server("a"), server("b"))
+    _, stopped = events(replace(state), server("a"), server("b", online=False, state="disabled"))
 
     offline = FleetEvent(EventKind.OFFLINE, ServerId("b"))
-    assert (unknown, lost, again, anew) == ([], [offline], [], [offline])
+    assert (unknown, lost, again, again_later) == ([], [offline], [], [offline])
     assert offline not in stopped
 
 

@@ -45,7 +45,7 @@ async def test_next_hour_is_the_greater_of_the_two_that_it_touches(database_url:
 
 
 async def test_hours_that_were_read_are_kept_while_the_database_is_away() -> None:
-    async with open_asyncio_loop():
+    async with open_asyncio_loop(tuned=True):
         nowhere = open_postgres_store("postgresql://x@127.0.0.1:1/x", log=EventBook())
         async with nowhere as database:
             past, book = past_weeks(database)

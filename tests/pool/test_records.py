@@ -85,7 +85,7 @@ async def lease(pool: StorePool) -> object:
 
 
 @pytest.mark.parametrize("call", HOT.values(), ids=HOT.keys())
-async def test_hot_call_takes_one_round_trip(
+async def test_frequent_call_takes_one_round_trip(
     pool: StorePool, call: Callable[[StorePool, Any], Awaitable[Any]]
 ) -> None:
     await pool.add("a")

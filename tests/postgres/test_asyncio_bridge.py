@@ -30,7 +30,7 @@ async def test_run_asyncio_returns_the_result() -> None:
         return 2 * number
 
     with trio.fail_after(DEADLINE_S):
-        async with open_asyncio_loop():
+        async with open_asyncio_loop(tuned=True):
             assert await run_asyncio(double, 21) == 42
 
 
@@ -70,7 +70,7 @@ async def test_run_asyncio_translates_a_cancellation_on_the_asyncio_side() -> No
         raise asyncio.CancelledError
 
     with trio.fail_after(DEADLINE_S):
-        async with open_asyncio_loop():
+        async with open_asyncio_loop(tuned=True):
             with pytest.raises(AsyncioCancelled):
                 await run_asyncio(cancelled_by_the_driver)
 
@@ -155,7 +155,7 @@ async def test_busy_asyncio_side_lets_trio_tasks_run(delay_s: float | None) -> N
                 loop.call_later(delay_s, again, loop)
 
     with trio.fail_after(DEADLINE_S):
-        async with open_asyncio_loop() as loop:
+        async with open_asyncio_loop(tuned=True) as loop:
             for _ in range(3):
                 loop.call_soon(again, loop)
             for _ in range(100):
@@ -176,13 +176,13 @@ async def _cancel_many_timers(loop: Any, count: int) -> int:
 
 async def test_cancelled_timers_are_reaped() -> None:
     with trio.fail_after(DEADLINE_S):
-        async with open_asyncio_loop() as loop:
+        async with open_asyncio_loop(tuned=True) as loop:
             assert await _cancel_many_timers(loop, 1000) < 250
 
 
 async def test_live_timers_survive_the_reaping() -> None:
     with trio.fail_after(DEADLINE_S):
-        async with open_asyncio_loop() as loop:
+        async with open_asyncio_loop(tuned=True) as loop:
             rang = trio.Event()
             loop.call_later(0.3, rang.set)
             await _cancel_many_timers(loop, 500)
@@ -216,7 +216,7 @@ def test_replaced_private_methods_are_the_known_ones(
 async def test_unknown_version_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trio_asyncio, "__version__", "0.17.0")
     with trio.fail_after(DEADLINE_S), capture_logs() as logs:
-        async with open_asyncio_loop() as loop:
+        async with open_asyncio_loop(tuned=True) as loop:
             assert "_main_loop_one" not in vars(loop)
     assert [log["event"] for log in logs] == ["asyncio_loop_not_tuned"]
 
@@ -255,6 +255,6 @@ async def test_streams_work_in_many_tasks_at_once(tuned: bool) -> None:
 
 async def test_error_in_the_block_is_raised() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        async with open_asyncio_loop():
+        async with open_asyncio_loop(tuned=True):
             raise KeyError("mine")
     assert caught.group_contains(KeyError)

@@ -38,7 +38,7 @@ async def open_store(
     """Open a loop and a store under a deadline, and wait until it is ready."""
     with trio.fail_after(DEADLINE_S):
         async with (
-            open_asyncio_loop(),
+            open_asyncio_loop(tuned=True),
             open_postgres_store(
                 url,
                 prepared_statements=prepared,

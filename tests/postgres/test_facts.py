@@ -16,7 +16,10 @@ from tests.doubles.features import EventBook, now_ms
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
     with trio.fail_after(30):
-        async with open_asyncio_loop(), open_postgres_store(url, log=EventBook()) as store:
+        async with (
+            open_asyncio_loop(tuned=True),
+            open_postgres_store(url, log=EventBook()) as store,
+        ):
             await store.wait_ready()
             yield store
 

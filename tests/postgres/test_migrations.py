@@ -44,7 +44,7 @@ INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 async def asyncio_side() -> AsyncIterator[None]:
     """Open a loop under a deadline; not a fixture, whose context would not reach the test."""
     with trio.fail_after(DEADLINE_S):
-        async with open_asyncio_loop():
+        async with open_asyncio_loop(tuned=True):
             yield
 
 

@@ -358,7 +358,7 @@ async def test_scalelites_recordings_are_listed(
 async def test_everything_says_that_the_database_is_down() -> None:
     with trio.fail_after(DEADLINE_S):
         url = "postgresql://nobody@127.0.0.1:1/none"
-        async with open_asyncio_loop(), open_postgres_store(url) as postgres:
+        async with open_asyncio_loop(tuned=True), open_postgres_store(url) as postgres:
             store = RecordingStore(postgres)
             with pytest.raises(DatabaseDown):
                 await listed(store)

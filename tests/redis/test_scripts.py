@@ -31,7 +31,7 @@ def test_every_called_function_is_defined_above(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["join_meeting", "find_meeting", "list_servers"])
-def test_a_script_of_a_hot_call_makes_nothing_that_it_does_not_use(name: str) -> None:
+def test_a_script_of_a_frequent_call_makes_nothing_that_it_does_not_use(name: str) -> None:
     source = without_text(SCRIPTS[name].source)
     unused = [
         word for word in DEFINED.findall(source) if len(re.findall(rf"\b{word}\b", source)) == 1

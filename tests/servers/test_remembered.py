@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -135,6 +136,15 @@ async def test_file_that_cannot_be_written_is_noted_and_tried_again(tmp_path: Pa
     await remembered.observe(3, accepted=False)
 
     assert (state_dir / FILE_NAME).read_text() == "3\n"
+
+
+async def test_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    log = EventBook()
+    (tmp_path / FILE_NAME).mkdir()
+
+    await RememberedServers(tmp_path, log, FaultLog(log, now_ms)).observe(3, accepted=False)
+
+    assert os.listdir(tmp_path) == [FILE_NAME]
 
 
 @pytest.mark.parametrize("content", ["", "many\n", "-", "0\n"])

@@ -41,7 +41,7 @@ async def opened(
 ) -> AsyncIterator[tuple[RecordingSurvey, Database]]:
     with trio.fail_after(30):
         async with (
-            open_asyncio_loop(),
+            open_asyncio_loop(tuned=True),
             open_postgres_store(
                 database_url, read_only=True, prepared_statements=prepared
             ) as store,

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from appliance.usage.history import (
-    Forecast,
     PastClass,
     find_busiest_day,
     forecast_hour,
@@ -89,9 +88,9 @@ async def test_forecast_is_made_of_the_same_hour_of_the_last_weeks(database_url:
         await table.roll_up()
 
         monday = EIGHT_MS + 3 * 7 * DAY_MS
-        assert await forecast_hour(database, monday) == Forecast(120, 140, 1, 3)
-        assert await forecast_hour(database, monday + HOUR_MS) == Forecast(0, 0, 0, 3)
-        assert await forecast_hour(database, MONDAY_MS) == Forecast(0, 0, 0, 0)
+        assert await forecast_hour(database, monday) == 120
+        assert await forecast_hour(database, monday + HOUR_MS) == 0
+        assert await forecast_hour(database, MONDAY_MS) == 0
         busiest = await find_busiest_day(database, monday)
         assert busiest is not None
         assert f"{busiest:%Y-%m-%d}" == "2025-10-27"

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.redis.store import redis_address
 from appliance.settings import Settings, load_settings
-from appliance.wiring import connections as outside
+from appliance.wiring.connections import placement_rules
 
 
 def settings(**environ: str) -> Settings:
@@ -15,7 +15,7 @@ def settings(**environ: str) -> Settings:
 
 
 def test_placement_rules_come_from_the_settings() -> None:
-    rules = outside.placement_rules(
+    rules = placement_rules(
         settings(
             LOAD_MIN_USER_COUNT="7",
             LOAD_JOIN_BUFFER_TIME="2",

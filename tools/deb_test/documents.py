@@ -210,8 +210,7 @@ DOCUMENTS = (
     Document("docs/dial-in.md", settings=(("FSAPI_PASSWORD", "PASSWORD"),), has_server=True),
     Document("docs/tenants.md", settings=(("MULTITENANCY_ENABLED", "true"),)),
 )
-OTHER_DOCUMENTS = ("docs/first-hour.md", "docs/object-storage.md", "docs/migration.md")
-"""Those that are followed in functions of their own."""
+# docs/first-hour.md, object-storage.md and migration.md are followed in functions of their own.
 RECORDING = "0123456789abcdef0123456789abcdef01234567-1764000000000"
 """The recording that docs/first-hour.md makes."""
 _APT = (

@@ -19,6 +19,7 @@ UNITS = (UNIT, f"{UNIT}-redis", f"{UNIT}-setup", f"{UNIT}-database")
 CONFIGURATION = "/etc/default/scalelite-appliance"
 SECRETS = "/etc/scalelite-appliance/secrets.env"
 PORT = 3000
+_DROP_IN = "test.conf"
 _HOST_ADVICE = re.compile(
     r"WARNING (?:Memory overcommit|you have Transparent Huge Pages|The TCP backlog)"
 )
@@ -88,17 +89,17 @@ class Scene:
             text = f"{text[:first]}{name}={value}{text[last:] or chr(10)}"
         path.write_text(text)
 
-    def drop_in(self, text: str, name: str = "test.conf") -> None:
+    def drop_in(self, text: str) -> None:
         """Add a drop-in to the unit and restart it."""
         folder = self.machine.path(f"/etc/systemd/system/{UNIT}.service.d")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / _DROP_IN).write_text(text)
         self.machine.run("systemctl", "daemon-reload")
         self.machine.run("systemctl", "restart", UNIT)
 
-    def remove_drop_in(self, name: str = "test.conf") -> None:
+    def remove_drop_in(self) -> None:
         """Remove a drop-in and restart the unit."""
-        self.machine.path(f"/etc/systemd/system/{UNIT}.service.d/{name}").unlink()
+        self.machine.path(f"/etc/systemd/system/{UNIT}.service.d/{_DROP_IN}").unlink()
         self.machine.run("systemctl", "daemon-reload")
         self.machine.run("systemctl", "restart", UNIT)
 
@@ -149,11 +150,10 @@ class Scene:
 
     # -- its journal -----------------------------------------------------------------------------
 
-    def check_journal(self, since: str = "") -> None:
+    def check_journal(self) -> None:
         """Assert that the units logged no warning and no secret."""
-        where = [f"--since={since}"] if since else []
         units = [f"--unit={unit}" for unit in UNITS]
-        lines = self.machine.journal("--priority=warning", *where, *units).splitlines()
+        lines = self.machine.journal("--priority=warning", *units).splitlines()
         complaints = [line for line in lines if line.strip() and not _HOST_ADVICE.search(line)]
         assert not complaints, "in the journal:\n" + "\n".join(complaints)
         self.check_secrets()

@@ -4,8 +4,8 @@ Begin in `server` (`HttpServer`: start, serve, stop). Below it, each importing o
 - `tuning` chooses what serves a connection: `connection` where the installed version of Hypercorn
   was checked, else `hypercorn_connection` (also with TUNING_OFF=connections).
 - `connection`: reading, sending, idleness and TLS handshake of one connection.
-- `protocol` is HTTP/1.1 on Hypercorn's H11Protocol; `fast_path` reads and writes the simple
-  messages without h11; `head` has the limits of a head.
+- `protocol` is HTTP/1.1 on Hypercorn's H11Protocol; `fast_path` has the limits of a head, and
+  reads and writes the simple messages without h11.
 - `hypercorn_connection` is the fallback, Hypercorn's own TCPServer.
 - `interface` is what both kinds of connections have in common.
 - `accept` accepts connections and carries their bytes; `sockets` binds addresses and loads TLS.

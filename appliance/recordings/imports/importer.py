@@ -20,7 +20,6 @@ from appliance.recordings.imports.deps import Importer
 from appliance.recordings.imports.merge import (
     ImportOutcome,
     ImportRules,
-    is_deleted,
 )
 from appliance.recordings.imports.model import (
     BrokenTar,
@@ -33,6 +32,7 @@ from appliance.recordings.imports.model import (
 from appliance.recordings.imports.placement import note_changes, place_recording, repair_places
 from appliance.recordings.imports.plan import ImportPlan, PlannedRecording, plan_import
 from appliance.recordings.objects.bucket_client import BucketFault
+from appliance.recordings.recording import is_deleted
 from appliance.system.exhaustion import is_own_limit
 
 STOP_LIMIT_S = 2.0
@@ -81,16 +81,15 @@ async def remove_leftovers(importer: Importer, found: Leftovers | None = None) -
     return left
 
 
-async def retry_import(importer: Importer, name: str, *, undelete: bool = False) -> bool:
+async def retry_import(importer: Importer, name: str) -> bool:
     """Move a tar from `failed/` into the spool and reset its attempts; False: it does not exist.
 
-    `undelete` restores a recording that a user has deleted. Raises DatabaseDown, OSError
-    (FileExistsError: the spool has another tar of this name).
+    Raises DatabaseDown, OSError (FileExistsError: the spool has another tar of this name).
     """
     tar = await importer.in_thread(partial(importer.spool.look_failed, name))
     if tar is None:
         return False
-    await importer.journal.forgive(tar, undelete=undelete)
+    await importer.journal.reset_attempts(tar)
     await importer.in_thread(partial(importer.spool.restore, name))
     return True
 

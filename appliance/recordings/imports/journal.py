@@ -77,12 +77,10 @@ _FORGET = """
 DELETE FROM appliance.imports
 WHERE id = $1 AND state NOT IN ('done', 'failed') AND NOT starts_with(file, '/')
 """
-_FORGIVE = """
-INSERT INTO appliance.imports AS known (file, size_bytes, mtime_ns, inode, undelete)
-VALUES ($1, $2, $3, $4, $5)
+_RESET_ATTEMPTS = """
+INSERT INTO appliance.imports (file, size_bytes, mtime_ns, inode) VALUES ($1, $2, $3, $4)
 ON CONFLICT (file, size_bytes, mtime_ns, inode) DO UPDATE SET state = 'waiting', attempts = 0,
-    error = NULL, created_at = now(), started_at = NULL, next_try_at = NULL, finished_at = NULL,
-    undelete = known.undelete OR EXCLUDED.undelete
+    error = NULL, created_at = now(), started_at = NULL, next_try_at = NULL, finished_at = NULL
 """
 
 
@@ -228,9 +226,9 @@ class ImportJournal:
         """Remove the row of a claimed import that has not ended, whose tar is gone."""
         await self._store.execute(_FORGET, import_id)
 
-    async def forgive(self, tar: SpooledTar, *, undelete: bool = False) -> None:
+    async def reset_attempts(self, tar: SpooledTar) -> None:
         """Reset the attempts of a failed tar, which is due at once."""
-        await self._store.execute(_FORGIVE, *_key_of(tar), undelete)
+        await self._store.execute(_RESET_ATTEMPTS, *_key_of(tar))
 
     async def list_imports(self, *, limit: int = 100) -> list[ImportEntry]:
         """Return the newest rows, newest first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.recordings.recording import Recording, RecordingStates
+from appliance.recordings.recording import Recording, RecordingStates, is_deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,6 @@ class ImportResult:
     """Id of the row in `recordings`."""
     new_formats: tuple[str, ...] = ()
     """Its formats that did not exist before."""
-
-
-def is_deleted(recording: Recording | None) -> bool:
-    """Whether the recording exists and was deleted."""
-    return recording is not None and recording.state == RecordingStates.DELETED
 
 
 def published_after_import(

@@ -32,7 +32,7 @@ from appliance.recordings.objects.tar_slices import SUFFIX, forget_slices, write
 from appliance.recordings.recording import is_record_id
 from appliance.recordings.storage import Transfer
 from appliance.settings.model import RecordingSettings
-from appliance.system.file_system import has_room, rename_new, write_out
+from appliance.system.file_system import has_room, rename_new, sync_directory, write_out
 
 if TYPE_CHECKING:
     from appliance.recordings.objects.worker import ObjectWorker
@@ -253,11 +253,7 @@ class Upload:
         except FileExistsError:  # not imported yet: keep both
             unlike = f"{self._name}.{uuid.uuid4().hex[:8]}{UPLOAD_SUFFIX}"
             rename_new(self._path, self._directory / unlike)
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self._directory)
 
     def abort(self) -> None:
         """Remove the received part."""

@@ -11,11 +11,10 @@ from appliance.recordings.imports.merge import (
     ImportOutcome,
     ImportResult,
     ImportRules,
-    is_deleted,
     published_after_import,
     state_of,
 )
-from appliance.recordings.recording import PlaybackFormat, Recording
+from appliance.recordings.recording import PlaybackFormat, Recording, is_deleted
 from appliance.recordings.rows import READ_SOME, recording_of, timestamp_of
 
 # ON CONFLICT locks the row: of two concurrent imports, one waits for the other. `xmax` is 0 in a

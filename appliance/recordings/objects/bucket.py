@@ -49,7 +49,6 @@ class StoredObject:
     size: int
     tag: str
     """Entity tag without quotes."""
-    modified_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,7 @@ class Bucket:
             )  # fmt: skip
             for page in pages:
                 for one in page.get("Contents", []):
-                    yield StoredObject(
-                        one["Key"], one["Size"], one["ETag"].strip('"'),
-                        one["LastModified"].timestamp(),
-                    )  # fmt: skip
+                    yield StoredObject(one["Key"], one["Size"], one["ETag"].strip('"'))
 
     def list_folders(self, prefix: str) -> list[str]:
         """Return the first names after a prefix that ends with a slash."""

@@ -24,14 +24,13 @@ from appliance.log import Log
 from appliance.recordings.administration import open_recordings
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
-from appliance.recordings.imports.merge import is_deleted
 from appliance.recordings.imports.model import BrokenTar
 from appliance.recordings.objects.journal import MOVE, ObjectJournal
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.move_model import Move, MoveResult
 from appliance.recordings.objects.objects import RecordingObjects
 from appliance.recordings.objects.work import remove_unfinished
-from appliance.recordings.recording import Recording
+from appliance.recordings.recording import Recording, is_deleted
 from appliance.recordings.store import RecordingStore
 
 MAX_CONCURRENCY = 4

@@ -19,9 +19,9 @@ import trio
 from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown
 from appliance.log import Log
-from appliance.recordings.imports.merge import is_deleted
 from appliance.recordings.objects.journal import DueWork, ObjectJournal
 from appliance.recordings.objects.objects import RecordingObjects
+from appliance.recordings.recording import is_deleted
 from appliance.recordings.storage import NewObjects
 from appliance.recordings.store import RecordingStore
 

@@ -35,7 +35,7 @@ from appliance.recordings.player.files import (
     parse_manifest,
     parse_version,
 )
-from appliance.system.file_system import has_room, replace_directory
+from appliance.system.file_system import has_room, replace_directory, sync_directory
 
 _RECORD = ".installed.json"
 _STAGED = ".2.3-"
@@ -178,8 +178,4 @@ def _exchange(staged: Path, target: Path) -> None:
     old = replace_directory(staged, target, lambda: target.parent / f"{_STAGED}{uuid.uuid4().hex}")
     if old is not None:
         discard(old)
-    descriptor = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(target.parent)

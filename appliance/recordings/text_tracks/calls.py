@@ -16,11 +16,10 @@ from appliance.bbb.params import Params, get
 from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml_text import drop_forbidden
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.imports.merge import is_deleted
 from appliance.recordings.playback.rules import cookie_path, sign_path
-from appliance.recordings.recording import Recording
+from appliance.recordings.recording import Recording, is_deleted
 from appliance.recordings.storage import Storage
-from appliance.recordings.store import LockedRecordings, RecordingStore
+from appliance.recordings.store import LockedRecordings
 from appliance.recordings.text_tracks.language_names import language_name
 from appliance.recordings.text_tracks.rules import (
     KINDS,
@@ -42,7 +41,7 @@ async def list_tracks(
 
     Raises ApiError, DatabaseDown.
     """
-    store, files = _open_stores(deps)
+    store, files = deps.require_stores()
     record_id = _require(params, "recordID")
     recording = await store.find_recording(record_id)
     if recording is None or is_deleted(recording) or not _belongs(caller, recording):
@@ -74,7 +73,7 @@ async def put_track(
 
     `uploaded` is WebVTT, SRT or SSA/ASS. Raises ApiError, DatabaseDown.
     """
-    store, files = _open_stores(deps)
+    store, files = deps.require_stores()
     record_id, track = _require(params, "recordID"), _read_track(params)
     if not uploaded or not uploaded.strip():
         raise ApiError(errors.EMPTY_TEXT_TRACK)
@@ -132,9 +131,3 @@ def _missing(name: str) -> Failure:
 
 def _belongs(caller: Caller, recording: Recording) -> bool:
     return caller.tenant_id is None or recording.tenant_id == caller.tenant_id
-
-
-def _open_stores(deps: RecordingDeps) -> tuple[RecordingStore, Storage]:
-    if deps.store is None or deps.files is None:
-        raise ApiError(errors.RECORDINGS_NOT_FOUND)
-    return deps.store, deps.files

@@ -46,7 +46,7 @@ async def find_sender(deps: RecordingDeps, authorization: str | None, record_id:
         servers = [*servers, *retired]
     if found is not None:
         return Sender(found, found)
-    reason, name = reason_of_refusal(servers, authorization, record_id, now_s=now_ms / 1000)
+    reason, name = reason_of_refusal(servers, authorization, record_id)
     return Sender(None, name, reason)
 
 

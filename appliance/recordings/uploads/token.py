@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from appliance.http.authorization import parse_bearer
 from appliance.model import Server, ServerId
 
 ALGORITHM = "HS256"
@@ -40,9 +41,8 @@ def server_of_upload(
     The token's `sub` is the id or host of the server, `recordID` the recording; `exp` is at most
     MAX_AHEAD_S ahead.
     """
-    scheme, _, token = (authorization or "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN:
+    token = parse_bearer(authorization)
+    if not token or len(token) > _MAX_TOKEN:
         return None
     for server in servers:
         claims = _claims(token, server.secret)
@@ -52,23 +52,23 @@ def server_of_upload(
 
 
 def reason_of_refusal(
-    servers: Sequence[Server], authorization: str | None, record_id: str, *, now_s: float
+    servers: Sequence[Server], authorization: str | None, record_id: str
 ) -> tuple[str, str]:
     """Return why no server is allowed to upload, for operators, and the server's name or ''.
 
     The name is what the sender says that it is.
     """
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = parse_bearer(authorization)
+    if not token:
         return "it has no token", ""
-    claims = _read_unproven(token.strip()) if len(token) <= _MAX_TOKEN else None
+    claims = _read_unproven(token) if len(token) <= _MAX_TOKEN else None
     if claims is None or not isinstance(claims.get("sub"), str):
         return "its token cannot be read, or names no server", ""
     name = claims["sub"][:_MAX_NAME]
     named = [one for one in servers if _is_name_of(one, name)]
     if not named:
         return "unknown server", name
-    if not any(_claims(token.strip(), one.secret) for one in named):
+    if not any(_claims(token, one.secret) for one in named):
         return "wrong secret", name
     if claims.get("recordID") != record_id:
         return "its token is for another recording", name

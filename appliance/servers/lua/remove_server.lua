@@ -1,6 +1,6 @@
 -- Remove a server. Its meetings are not monitored any more: their front-ends are notified that they
 -- have ended, in agreement with getMeetingInfo.
--- What its programs send later is still accepted: `retired` (servers/retired.py).
+-- What its programs send later is still accepted: `retired` (pool/retired.py).
 -- ARGV: server id, force (1/0), now_ms, since when a recording that it owes must not be given up, whether to
 -- keep it as retired (1/0), whether it must be disabled (1/0). Reply: {-1, 0} unknown; {-2, 0} refused, as it is
 -- not disabled; {meetings, recordings} refused because of them; {0, 0} removed.

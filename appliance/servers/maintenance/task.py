@@ -104,8 +104,7 @@ class Maintenance:
         if now_s >= self._forecast_until_s:
             self._forecast_until_s = now_s + _FORECAST_S
             with trio.move_on_after(PAST_S), suppress(DatabaseDown, DatabaseRefused):
-                found = await forecast_users(self._deps, self._deps.usage, now_ms)
-                self._forecast = found.users
+                self._forecast = await forecast_users(self._deps, self._deps.usage, now_ms)
         return self._forecast
 
     async def _report(self, event: str, window: Window) -> None:

@@ -31,7 +31,7 @@ from appliance.servers.maintenance.rules import (
     overlaps,
 )
 from appliance.usage.deps import UsageDeps
-from appliance.usage.history import Forecast, forecast_hour, longest_usual_meeting
+from appliance.usage.history import forecast_hour, longest_usual_meeting
 from appliance.usage.model import HOUR_MS
 
 PAST_S = 3.0
@@ -253,11 +253,11 @@ async def _expected_users(deps: ServerDeps, window: Window) -> int:
     most = 0
     with trio.move_on_after(PAST_S), suppress(DatabaseDown, DatabaseRefused):
         for at_ms in hours:
-            most = max(most, (await forecast_users(deps, deps.usage, at_ms)).users)
+            most = max(most, await forecast_users(deps, deps.usage, at_ms))
     return most
 
 
-async def forecast_users(deps: ServerDeps, usage: UsageDeps, at_ms: int) -> Forecast:
+async def forecast_users(deps: ServerDeps, usage: UsageDeps, at_ms: int) -> int:
     name = deps.settings.fleet.time_zone
     return await forecast_hour(usage.table.database, at_ms, zone=ZoneInfo(name) if name else None)
 

@@ -8,7 +8,6 @@ Source: redis.conf of the Redis distribution; PostgreSQL manual, postgres(1) and
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import struct
@@ -42,6 +41,7 @@ from appliance.system.embedded.state import (
     make_store_directory,
     store_directories,
 )
+from appliance.system.file_system import sync_directory
 
 DATABASE = ROLE = "scalelite"
 REDIS_SOCKET = "redis.sock"
@@ -255,8 +255,4 @@ async def _create_cluster(
         f"CREATE DATABASE {DATABASE};\n".encode(),
     )
     unfinished.rename(where.postgres)
-    descriptor = os.open(where.base, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(where.base)

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from appliance.faults import DatabaseDown
+from appliance.recordings.imports.history import ImportHistory
 from appliance.recordings.imports.importer import import_tar, remove_leftovers, retry_import
 from appliance.recordings.imports.merge import ImportRules
 from appliance.recordings.imports.metadata_xml import parse_metadata_xml
@@ -248,7 +249,9 @@ async def test_import_leaves_a_deleted_recording_deleted_until_it_is_told_otherw
     assert "was deleted" in (bench.root / "spool/failed/r1.tar.error").read_text()
 
     assert not await retry_import(bench.tools, "r2.tar")
-    assert await retry_import(bench.tools, "r1.tar", undelete=True)
+    assert await retry_import(bench.tools, "r1.tar")
+    (entry, *_) = await bench.journal.list_imports()
+    await ImportHistory(bench.database).restart(entry.id, undelete=True)
     assert await bench.run("r1.tar") is None
     found = await bench.find("r1")
     assert found is not None

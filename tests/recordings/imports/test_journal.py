@@ -63,10 +63,10 @@ async def test_journal_keeps_why_and_how_often(bench: ImportBench) -> None:
         assert entry is not None
         assert (entry.state, entry.attempts, entry.wait_s) == (ImportState.FAILED, 2, 0)
         assert len(entry.error or "") == 2000
-    await bench.journal.forgive(TAR, undelete=True)
+    await bench.journal.reset_attempts(TAR)
     async with bench.journal.claim(TAR) as entry:
         assert entry is not None
-        assert (entry.state, entry.attempts, entry.undelete) == (ImportState.WAITING, 0, True)
+        assert (entry.state, entry.attempts, entry.wait_s) == (ImportState.WAITING, 0, 0)
 
 
 async def test_journal_counts_an_attempt_until_it_was_stopped(bench: ImportBench) -> None:

@@ -476,7 +476,6 @@ def test_extract_tar_notices_a_changed_byte_of_a_header(
     assert (top / "video/r1/a").read_bytes() == b"x"
 
 
-SPARSE_1_0 = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
 KINDS = st.sampled_from([bytes([kind]) for kind in b"\x00012345670xgLKXSDMV"])
 
 

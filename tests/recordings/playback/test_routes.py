@@ -12,7 +12,7 @@ import jwt
 import pytest
 import trio
 
-from appliance.http.page_texts import LOCALE_DIRS, load_page_texts
+from appliance.http.page_texts import load_page_texts
 from appliance.recordings.playback.served_files import ServedFiles
 from tests.doubles.features import open_features, rewire
 from tests.doubles.playback import INDEX, KEY, Player, open_player
@@ -404,7 +404,7 @@ async def test_page_speaks_the_language_of_the_browser_or_the_appliance(
 ) -> None:
     with trio.fail_after(DEADLINE_S):
         async with open_features(redis_url, redis_namespace, DEFAULT_LOCALE="de") as bare:
-            texts = load_page_texts(bare.log, LOCALE_DIRS[1:2])
+            texts = load_page_texts(bare.log)
             served = ServedFiles(bare.settings.recordings)
             # Without a database, too.
             res = rewire(bare, recordings__error_texts=texts, recordings__served=served)

@@ -274,7 +274,10 @@ async def test_store_of_recordings_recovers_when_its_server_is_killed(state_dir:
     with trio.fail_after(DEADLINE_S):
         async with open_embedded_stores(state_dir, redis=False, postgres=True) as stores:
             assert stores.database_url is not None
-            async with open_asyncio_loop(), open_postgres_store(stores.database_url) as store:
+            async with (
+                open_asyncio_loop(tuned=True),
+                open_postgres_store(stores.database_url) as store,
+            ):
                 await store.wait_ready()
                 await store.execute("INSERT INTO recordings (record_id) VALUES ('a')")
                 os.kill(main_server(state_dir, "postgres"), signal.SIGKILL)
@@ -347,7 +350,10 @@ async def test_long_state_dir_gets_short_sockets(tmp_path: Path) -> None:
         async with open_embedded_stores(state_dir, redis=True, postgres=True) as stores:
             assert redis(stores, "PING") == b"+PONG\r\n"
             assert stores.database_url is not None
-            async with open_asyncio_loop(), open_postgres_store(stores.database_url) as store:
+            async with (
+                open_asyncio_loop(tuned=True),
+                open_postgres_store(stores.database_url) as store,
+            ):
                 await store.wait_ready()
             short = (state_dir / "stores" / "run").readlink()
             assert short.stat().st_mode & 0o777 == 0o700
