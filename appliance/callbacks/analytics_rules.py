@@ -143,11 +143,13 @@ def render_report(
 
 
 def render_stored(sent: bytes, tenant_id: str | None) -> bytes:
-    """Return the file of a report that was rendered: with the id of its tenant, empty without.
+    """Return the file of a report that was rendered: with the id of its tenant, if it has one.
 
     The tenant may be renamed, and `customer` become the name of another.
     """
-    return sent.removesuffix(b"}") + f',"{TENANT_ID}":{json.dumps(tenant_id or "")}}}'.encode()
+    if tenant_id is None:
+        return sent
+    return sent.removesuffix(b"}") + f',"{TENANT_ID}":{json.dumps(tenant_id)}}}'.encode()
 
 
 def _hide_internal_metadata(metadata: dict[str, Any], kept: str, meeting_id: str) -> None:

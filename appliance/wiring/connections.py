@@ -52,12 +52,7 @@ async def open_connections(
 
     Raises TlsFilesError.
     """
-    for name, path in settings.authorities():
-        if problem := authorities_problem(path):
-            raise TlsFilesError(f"{name} cannot be used: {problem}")
-    of_redis = settings.redis_certificate()
-    if of_redis and (problem := certificate_problem(*of_redis)):
-        raise TlsFilesError(f"REDIS_URL (ssl_certfile, ssl_keyfile) cannot be used: {problem}")
+    _check_tls_files(settings)
     stores, servers, metrics = settings.stores, settings.servers, Metrics()
     async with (
         open_embedded_stores(
@@ -97,6 +92,15 @@ async def open_connections(
         )
         async with open_callback_connections(settings, redis, database, now_ms, log) as callbacks:
             yield Connections(redis, database, bbb, metrics, callbacks, pool, events)
+
+
+def _check_tls_files(settings: Settings) -> None:
+    for name, path in settings.authorities():
+        if problem := authorities_problem(path):
+            raise TlsFilesError(f"{name} cannot be used: {problem}")
+    of_redis = settings.redis_certificate()
+    if of_redis and (problem := certificate_problem(*of_redis)):
+        raise TlsFilesError(f"REDIS_URL (ssl_certfile, ssl_keyfile) cannot be used: {problem}")
 
 
 def _path(path: Path | None) -> str | None:

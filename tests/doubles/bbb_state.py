@@ -23,6 +23,10 @@ class Refused(Exception):
     """The call is answered with FAILED; args: messageKey, message."""
 
 
+_LATEST_RUNS_MS: dict[str, int] = {}
+"""When the last run of each meeting began, on whichever server."""
+
+
 @dataclass(slots=True)
 class User:
     """An attendee as listed by getMeetingInfo."""
@@ -138,9 +142,11 @@ class State:
         bridge = params.get("voiceBridge") or self._free_bridge()
         if bridge in self._bridges:
             raise Refused("nonUniqueVoiceBridge", "The selected voice bridge is already in use.")
-        # Strictly rising, so that two runs of one meeting never have the same internal id.
-        created_ms = max(int(time.time() * 1000), self._last_create_ms + 1)
-        self._last_create_ms = created_ms
+        # Strictly rising, so that two runs of one meeting never have the same internal id; nor have
+        # they on two servers of this process, which real ones do not reach in one millisecond.
+        latest_ms = max(self._last_create_ms, _LATEST_RUNS_MS.get(meeting_id, 0))
+        created_ms = max(int(time.time() * 1000), latest_ms + 1)
+        self._last_create_ms = _LATEST_RUNS_MS[meeting_id] = created_ms
         meeting = Meeting(
             id=meeting_id,
             internal_id=f"{internal_id_prefix(meeting_id)}-{created_ms}",

@@ -160,9 +160,7 @@ def test_server_with_nothing_but_a_url_is_parsed() -> None:
         ("max_users", "nan", "max_users", None),
         ("load", "0", "load", 0.0),
         ("suspicion", "failed", "suspected", True),
-        ("suspicion", "failed", "silent", False),
         ("suspicion", "silent", "suspected", True),
-        ("suspicion", "silent", "silent", True),
         ("unstable", 0, "unstable", False),
     ],
 )
