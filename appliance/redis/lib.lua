@@ -411,7 +411,9 @@ local function runs_elsewhere(id, sid, created)
     local d = entry and cjson.decode(entry) or {}
     known = { d.created, (d.seen or {})[2] }
   end
-  return home ~= sid and number(created, 0) > 0 and (known[1] == created or known[2] == created)
+  -- The later one is the run that there is: a Scalelite removes its record and leaves this key.
+  local latest = math.max(number(known[1], 0), number(known[2], 0))
+  return home ~= sid and latest > 0 and latest == number(created, 0)
 end
 
 local function drop_claim(server_id, id, voice_bridge)

@@ -295,18 +295,19 @@ local function compare_double(meeting, owner, before)
   if not a[3] or call('HGET', P .. 'server:' .. owner, 'online') ~= 'true' then return nil end
   if runs_elsewhere(id, sid, decimal(meeting.created_ms)) then
     doubles[#doubles + 1] = { id, owner, number(a[6], 0), 0, is_news(sid, owner) and 1 or 0, 'same_run' }
-    return { server = owner, same_run = true }
+    -- The build before compares what else there is, and ends nothing with these values.
+    return { server = owner, same_run = true, since_ms = now_ms, here = 1, there = 1, joins = -1 }
   end
   local here, there, joined = meeting.participants, number(a[4], 0), number(a[5], 0)
   local action = ''
-  if before and before.server == owner and before.since_ms and tonumber(a[3]) > before.since_ms then
+  if before and before.server == owner and not before.same_run and tonumber(a[3]) > before.since_ms then
     if here == 0 and before.here == 0 then
       action = 'end_here'
     elseif there == 0 and before.there == 0 and joined == before.joins then
       action = 'move_here'
     end
   end
-  local new = not before or before.server ~= owner or not before.since_ms
+  local new = not before or before.server ~= owner or before.same_run
   doubt_polls(owner) -- what it says of the meeting now decides
   doubles[#doubles + 1] = { id, owner, number(a[6], 0), joined, new and 1 or 0, action }
   return { server = owner, since_ms = new and now_ms or before.since_ms, here = here, there = there, joins = joined }

@@ -13,9 +13,10 @@ end
 local name = call('HGET', key, 'name')
 if name then
   release_tenant_name(name, id)
-  -- Until it is in the database. Without one it is of no use, and forgotten.
-  call('HSET', A .. 'usage_removed_tenants', id, name)
-  call('EXPIRE', A .. 'usage_removed_tenants', 2592000)
+  -- Until it is in the database. Without one it is of no use, and all are forgotten after 30 days.
+  local names = A .. 'usage_removed_tenants'
+  call('HSET', names, id, name)
+  if call('TTL', names) < 0 then call('EXPIRE', names, 2592000) end
 end
 for _, setting in ipairs(call('SMEMBERS', P .. 'tenant_settings:' .. id)) do
   call('DEL', P .. 'tenant_setting:' .. setting)
