@@ -75,7 +75,7 @@ WHERE id = $1 AND state IN ('extracting', 'placing')
 # One by hand, named by its path, is ended by its caller, which reports why.
 _FORGET = """
 DELETE FROM appliance.imports
-WHERE id = $1 AND state NOT IN ('done', 'failed') AND NOT starts_with(file, '/')
+WHERE id = $1 AND state NOT IN ('done', 'failed') AND NOT undelete AND NOT starts_with(file, '/')
 """
 _RESET_ATTEMPTS = """
 INSERT INTO appliance.imports (file, size_bytes, mtime_ns, inode) VALUES ($1, $2, $3, $4)

@@ -97,6 +97,18 @@ async def complete_uploads(
         raise DatabaseDown("the claim on the objects of the recording was lost")
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The objects of a recording are locked, as long as the transaction lives."""
+
+    record_id: str
+    transaction: Transaction
+
+    async def confirm(self) -> None:
+        """Raise DatabaseDown if the lock was lost, so that an import may have replaced objects."""
+        await lock_objects(self.transaction, [self.record_id])
+
+
 class ObjectJournal:
     """The tables. Every method raises DatabaseDown, and DatabaseRefused for a defect."""
 
@@ -104,10 +116,11 @@ class ObjectJournal:
         self._store = store
 
     @asynccontextmanager
-    async def claim(self, record_id: str) -> AsyncIterator[bool]:
-        """Lock the objects of a recording during the block; False: an import or a move has them."""
+    async def claim(self, record_id: str) -> AsyncIterator[Claim | None]:
+        """Lock the objects of a recording during the block; None: an import or a move has them."""
         async with open_transaction(self._store, hold_s=HOLD_S) as transaction:
-            yield await lock_objects(transaction, [record_id])
+            free = await lock_objects(transaction, [record_id])
+            yield Claim(record_id, transaction) if free else None
 
     async def take_due(self, limit: int) -> list[DueWork]:
         """Take work that is due; no other appliance gets it for LEASE_S."""

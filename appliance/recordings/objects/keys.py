@@ -44,8 +44,11 @@ class ObjectKeys:
 
 
 def is_key(text: str) -> bool:
-    """Return whether an object can have a key: any text but control characters and surrogates."""
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+    """Return whether an object can have a key: text without control characters and surrogates.
+
+    Nor U+FFFE and U+FFFF, which XML, in which objects are deleted, cannot hold.
+    """
+    if any(char in "\ufffe\uffff" or unicodedata.category(char) in ("Cc", "Cs") for char in text):
         return False
     return len(text.encode()) <= _MAX_KEY_BYTES
 

@@ -25,7 +25,7 @@ from appliance.recordings.administration import open_recordings
 from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.imports.model import BrokenTar
-from appliance.recordings.objects.journal import MOVE, ObjectJournal
+from appliance.recordings.objects.journal import MOVE, Claim, ObjectJournal
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.move_model import Move, MoveResult
 from appliance.recordings.objects.objects import RecordingObjects
@@ -183,10 +183,10 @@ class Mover:
             return bool(formats)
         tries, deadline_s = _TRIES, trio.current_time() + _CLAIM_S
         while tries:
-            async with self.journal.claim(record_id) as free:
-                if free:
+            async with self.journal.claim(record_id) as claim:
+                if claim is not None:
                     try:
-                        return await self._move_formats(record_id, formats)
+                        return await self._move_formats(claim, formats)
                     except FileNotFoundError:
                         tries -= 1  # published or unpublished meanwhile
                         continue
@@ -195,11 +195,14 @@ class Mover:
             await trio.sleep(_BUSY_S)
         raise _NotMoved("it was changed meanwhile; try again")
 
-    async def _move_formats(self, record_id: str, formats: Sequence[str]) -> bool:
-        recording = await self.store.find_recording(record_id)
+    async def _move_formats(self, claim: Claim, formats: Sequence[str]) -> bool:
+        recording = await self.store.find_recording(claim.record_id)
         if recording is None or is_deleted(recording):
             return False
-        await (self._upload if self.move.to_bucket else self._download)(recording, formats)
+        if self.move.to_bucket:
+            await self._upload(recording, formats)
+        else:
+            await self._download(recording, formats, claim)
         return True
 
     async def _upload(self, recording: Recording, formats: Sequence[str]) -> None:
@@ -226,7 +229,7 @@ class Mover:
                 await self._thread(partial(self._disk.remove, record_id, format))
         await self._thread(self._disk.empty_trash)
 
-    async def _download(self, recording: Recording, formats: Sequence[str]) -> None:
+    async def _download(self, recording: Recording, formats: Sequence[str], claim: Claim) -> None:
         """Copy the formats that the disk does not have, and delete the objects of all.
 
         A directory on the disk is complete, and what viewers see. Objects beside it are older, or
@@ -245,16 +248,21 @@ class Mover:
                 elif format in known:
                     raise _NotMoved("it has no files")
             async with self.store.lock_recordings([record_id], None) as locked:
+                if not locked.recordings:
+                    raise _NotMoved("it was deleted meanwhile")
+                await claim.confirm()
                 for format, path in staged.items():
                     place = partial(self._disk.place, path, record_id, format)
                     for now in locked.recordings:
-                        await self._thread(partial(place, published=now.published))
-                if not locked.recordings:
-                    raise _NotMoved("it was deleted meanwhile")
+                        # Not left alone when cancelled, as what was staged is removed below.
+                        await trio.to_thread.run_sync(
+                            partial(place, published=now.published), limiter=self.threads
+                        )
         finally:
             with trio.move_on_after(_UNSTAGE_S, shield=True):
                 for path in staged.values():  # placed ones do not exist any more
                     await self._thread(partial(self._disk.unstage, path))
+        await claim.confirm()
         await self._thread(partial(self._objects.delete, keys))
         for format in kept:
             await self._thread(partial(self._objects.remove, record_id, format))
@@ -297,9 +305,13 @@ class Mover:
 def _find_files(disk: RecordingFiles, format: str, record_id: str) -> Path | None:
     """Return the directory of a format; None: there is no file in it, so it hides no objects."""
     directory = disk.find(format, record_id)
-    if directory is None or not any(names for _, _, names in os.walk(directory)):
+    if directory is None or not any(names for _, _, names in os.walk(directory, onerror=_fail)):
         return None
     return directory
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 class _NotMoved(Exception):
