@@ -37,7 +37,9 @@ _SERVER_OPTIONS = frozenset({
 })
 # fmt: on
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
-_TLS_VERSIONS = frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
+_TLS_VERSIONS = frozenset(
+    {"", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "TLSv1_1", "TLSv1_2", "TLSv1_3"}
+)
 _DATABASE_CHOICES = {
     "sslmode": _SSL_MODES,
     "ssl_min_protocol_version": _TLS_VERSIONS,
@@ -48,7 +50,8 @@ _DATABASE_CHOICES = {
 }
 # fmt: off
 _REDIS_OPTIONS = frozenset({
-    "db", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile",
+    "db", "username", "password",
+    "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile",
 })
 # fmt: on
 
@@ -251,7 +254,7 @@ def _parse_redis_url(raw: str) -> str:
     else:
         raise ValueError
     options = [(name, value) for name, value in _options(parts.query) if name in _REDIS_OPTIONS]
-    if not re.fullmatch(r"[0-9]{1,5}", dict(options).get("db", "0")):
+    if not re.fullmatch(r"[0-9]{0,5}", dict(options).get("db", "")):
         raise ValueError
     query = urlencode(options, quote_via=quote, safe="/")
     place = f"{parts.scheme}://{_quoted_userinfo(userinfo)}{at}{hosts}{parts.path}"

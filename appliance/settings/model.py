@@ -368,18 +368,29 @@ class Settings:
         files = (
             ("BBB_CA_FILE", self.servers.ca_file),
             ("S3_CA_FILE", self.s3.ca_file if self.s3.enabled else None),
-            ("REDIS_URL (ssl_ca_certs)", _file_of(self.stores.redis_url, "ssl_ca_certs")),
-            ("DATABASE_URL (sslrootcert)", _file_of(self.stores.database_url, "sslrootcert")),
+            ("REDIS_URL (ssl_ca_certs)", _redis_file(self.stores, "ssl_ca_certs")),
+            ("DATABASE_URL (sslrootcert)", _database_authorities(self.stores)),
         )
         return [(name, path) for name, path in files if path is not None]
 
     def redis_certificate(self) -> tuple[Path, Path] | None:
         """Return the files of the certificate for Redis and of its key, if there is one."""
-        certificate = _file_of(self.stores.redis_url, "ssl_certfile")
-        key = _file_of(self.stores.redis_url, "ssl_keyfile")
+        certificate = _redis_file(self.stores, "ssl_certfile")
+        key = _redis_file(self.stores, "ssl_keyfile")
         return None if certificate is None else (certificate, key or certificate)
 
 
-def _file_of(url: str | None, option: str) -> Path | None:
-    given = dict(parse_qsl(urlsplit(url or "").query)).get(option)
+def _redis_file(stores: StoreSettings, option: str) -> Path | None:
+    url = stores.redis_url or ""
+    given = _options(url).get(option) if url.startswith("rediss://") else None
     return Path(given) if given else None
+
+
+def _database_authorities(stores: StoreSettings) -> Path | None:
+    options = {} if stores.database_disabled else _options(stores.database_url or "")
+    is_read = options.get("sslmode") in ("require", "verify-ca", "verify-full")
+    return Path(options["sslrootcert"]) if is_read and "sslrootcert" in options else None
+
+
+def _options(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query))

@@ -107,6 +107,18 @@ def test_files_of_the_addresses_of_stores_are_tried(tmp_path: Path) -> None:
     ]
 
 
+def test_files_for_tls_that_is_not_used_are_not_tried(tmp_path: Path) -> None:
+    unused = {
+        "SECRET_KEY_BASE": "k" * 64,
+        "REDIS_URL": "redis://h?ssl_ca_certs=/missing&ssl_certfile=/missing",
+        "DATABASE_URL": "postgres://h?sslrootcert=/missing",
+    }
+
+    assert check(tmp_path, **unused, RECORDING_DISABLED="false").code == 0
+    unused["DATABASE_URL"] += "&sslmode=require"
+    assert check(tmp_path, **unused).code == 0  # without recordings there is no database
+
+
 def test_places_of_sockets_and_the_console_are_tried(tmp_path: Path) -> None:
     (tmp_path / "web").mkdir()
     with socket.socket() as held:

@@ -233,6 +233,8 @@ def test_rails_options_are_warned_about() -> None:
         "unix://u:p@/run/redis.sock?db=1",
         "redis://[::1]:6379",
         "rediss://h?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
+        "unix:///run/r.sock?db=1&username=a&password=p",
+        "redis://h?db=",
     ],
 )
 def test_redis_url_is_kept_unchanged(raw: str) -> None:
