@@ -56,6 +56,8 @@ class NotDelivered(Exception):
 class NotReached(NotDelivered):
     """The appliance is away, so the other tars stay in the queue, too."""
 
+    status = 0  # of a proxy before it
+
 
 def main(arguments=None):
     """Pack and send; returns the exit code."""
@@ -113,7 +115,7 @@ def pack(published, queue, record_id):
 
 def deliver_all(config, queue):
     """Send every tar of the queue, the oldest first; another run that does so is waited for."""
-    failed = False
+    failed = away = False
     with locked(queue / ".lock"):
         for tar in sorted(queue.glob("*.tar"), key=lambda path: path.stat().st_mtime):
             before = tar.stat()
@@ -122,9 +124,13 @@ def deliver_all(config, queue):
             except NotDelivered as error:
                 print(f"{tar.name}: {error}; kept in {queue}", file=sys.stderr)
                 failed = True
-                if isinstance(error, NotReached):
-                    break  # BBB's other scripts wait for this run, or for the lock
+                # BBB's other scripts wait for this run, or for the lock. A status of a proxy may
+                # be about this tar alone.
+                if isinstance(error, NotReached) and (away or not error.status):
+                    break
+                away = isinstance(error, NotReached)
                 continue
+            away = False
             with locked(queue / NAMES):
                 now = tar.stat()
                 # Packed again meanwhile, with one more format: that one is sent by its own run.
@@ -194,8 +200,11 @@ def upload(config, tar):
     finally:
         connection.close()
     if answer.status != 201:
-        error = NotReached if answer.status in AWAY else NotDelivered
-        raise error(f"HTTP {answer.status}: {text}")
+        error = (NotReached if answer.status in AWAY else NotDelivered)(
+            f"HTTP {answer.status}: {text}"
+        )
+        error.status = answer.status
+        raise error
 
 
 def identity(config):

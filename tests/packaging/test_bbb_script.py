@@ -36,18 +36,21 @@ def publish(root: Path, format: str, size: int = 1000) -> None:
 
 
 @contextmanager
-def server(answer: bytes, before: Callable[[], object] = lambda: None) -> Iterator[int]:
-    """Answer one request after its head, then close; calls `before` first."""
+def server(
+    answer: bytes, before: Callable[[], object] = lambda: None, requests: int = 1
+) -> Iterator[int]:
+    """Answer requests after their heads, each by closing; calls `before` first."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += connection.recv(1000)
-                before()
-                connection.sendall(answer)
+            for _ in range(requests):
+                connection, _ = listener.accept()
+                with connection:
+                    head = b""
+                    while b"\r\n\r\n" not in head:
+                        head += connection.recv(1000)
+                    before()
+                    connection.sendall(answer)
 
         thread = Thread(target=serve, daemon=True)
         thread.start()
@@ -143,13 +146,13 @@ def test_url_without_a_scheme_is_refused(tmp_path: Path) -> None:
         assert f"url must be http://HOST or https://HOST, not {url}" in errors
 
 
-def test_one_tar_is_tried_while_a_proxy_answers_for_the_appliance(tmp_path: Path) -> None:
+def test_two_tars_are_tried_while_a_proxy_answers_for_the_appliance(tmp_path: Path) -> None:
     queue = tmp_path / "queue"
     queue.mkdir()
-    for name in ("r1.tar", "r2.tar"):
+    for name in ("r1.tar", "r2.tar", "r3.tar"):
         (queue / name).write_bytes(b"1")
     answer = b"HTTP/1.1 502 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    with server(answer) as port:
+    with server(answer, requests=2) as port:
         run = start(tmp_path, f"url = http://127.0.0.1:{port}", "--flush")
         _, errors = run.communicate(timeout=LIMIT_S)
-    assert errors.count("kept in") == 1
+    assert errors.count("kept in") == 2
