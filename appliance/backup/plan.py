@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from appliance.backup.keys import Entry, KeyKind, Value, classify
+from appliance.bbb.endpoint import url_key
 
 MAX_CONFLICTS = 20
 """How many are shown."""
@@ -74,8 +75,8 @@ def plan_restore(
         commands += (("DEL", key) for key in existing)
     for entry in living.values():
         commands += _write(entry, before.get(entry.key), objects)
-    if objects.added.get("server"):
-        commands.append(("DEL", "appliance:emptied"))
+    if added := objects.added.get("server"):
+        commands += [("DEL", "appliance:emptied"), ("HDEL", "appliance:retired", *sorted(added))]
     if commands:
         commands += (("HINCRBY", "appliance:changes", name, 1) for name in ("servers", "tenants"))
     return Plan(commands, _count(living, existing, objects, mode), conflicts)
@@ -83,10 +84,19 @@ def plan_restore(
 
 def _find_objects(living: Mapping[str, Entry], before: Mapping[str, Entry]) -> _Objects:
     """Return the objects of the backup that are not there yet."""
-    found = _Objects()
+    found, urls = _Objects(), set(map(_server_url, before.values()))
+    absent = {
+        key.removeprefix("server:")
+        for key, entry in living.items()
+        if key not in before and _server_url(entry) in urls - {""}
+    }
     for key, entry in living.items():
         kind, id = classify(key)
         is_new = key not in before and not _is_name_taken(entry, before)
+        # Of a server that the pool has under another id there is nothing, nor of its meetings.
+        server = _fields(entry).get("server_id", "") if kind.owner == "meeting" else id
+        if server in absent:
+            continue
         if is_new and _is_record(kind, key, id):
             found.added.setdefault(kind.owner, set()).add(id)
     known = _fields(before.get("appliance:tokens"))
@@ -112,6 +122,12 @@ def _is_name_taken(entry: Entry, before: Mapping[str, Entry]) -> bool:
     """Return whether another tenant has the name of this one."""
     name = _fields(entry).get("name") if entry.key.startswith("tenant:") else None
     return name is not None and f"tenant_name:{name}" in before
+
+
+def _server_url(entry: Entry) -> str:
+    """Return what the URLs of a server have in common; empty: it is no server's record."""
+    url = _fields(entry).get("url") if entry.key.startswith("server:") else None
+    return url_key(url) if url else ""
 
 
 def _write(entry: Entry, before: Entry | None, objects: _Objects) -> Iterator[Sequence[str | int]]:

@@ -309,6 +309,24 @@ async def test_merge_keeps_what_is_there_and_adds_the_rest(pools: Pools) -> None
     assert not await layout_faults(store.client, store.namespace)
 
 
+async def test_merge_adds_no_server_that_is_there_under_another_id(pools: Pools) -> None:
+    here, there, source, target = pools
+    url = (await state_of(here))["server:b"]["url"]
+    known = {"url": f"{url}/", "secret": "x", "state": "disabled", "online": "false"}
+    await put(there, {"servers": {"other"}, "server:other": known})
+    await put(there, {"appliance:retired": {"a": "{}"}})
+
+    done = await move(source, target, mode=Mode.MERGE)
+
+    after = await state_of(there)
+    assert after["servers"] == {"a", "other"}
+    assert "a" not in after.get("appliance:retired", {})
+    assert (done.counts["servers"].added, done.counts["servers"].kept) == (1, 1)
+    assert not [key for key, one in after.items() if isinstance(one, dict) and "b" in one.values()]
+    store = there.redis.background
+    assert not await layout_faults(store.client, store.namespace)
+
+
 async def test_replace_leaves_only_the_backup_and_files_keep_their_rows(pools: Pools) -> None:
     here, there, source, target = pools
     assert target.database is not None
