@@ -42,6 +42,8 @@ from appliance.public.routes import make_routes, names_of_calls
 from appliance.recordings.uploads.routes import UPLOAD_PREFIX
 from appliance.tenants.signed_calls import SignedCalls
 
+_CONSOLE = re.compile(r"/scalelite(?!/api)(?:/|$)").match
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _WRONG_HOST = Response(403, b"text/plain; charset=utf-8", b"This host is not served here.\n")
 _BELOW_API = API_PREFIX + "/"
 _INDEXES = frozenset({API_PREFIX, "/bigbluebutton"})
@@ -122,7 +124,9 @@ class PublicApp:
         if path in HEALTH_PATHS:  # load balancers ask by address: no host check
             vanished = self._features.servers.remembered.vanished
             return await check_health(self._features.redis, request, vanished)
-        if not self._origins.allows(origin.host):
+        # Which names no other site can take; the console answers them to the host itself.
+        is_own_console = origin.host in _LOOPBACK and _CONSOLE(path) is not None
+        if not (is_own_console or self._origins.allows(origin.host)):
             return _WRONG_HOST
         if path.startswith(_BELOW_API) or path in _INDEXES:
             return await self._answer_api(request, origin)

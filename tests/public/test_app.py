@@ -136,6 +136,14 @@ async def test_only_its_own_host_is_served(redis_url: str, redis_namespace: str)
         assert no_host.status == 403
 
 
+async def test_console_is_served_to_the_host_itself(redis_url: str, redis_namespace: str) -> None:
+    async with open_public(redis_url, redis_namespace, URL_HOST="bbb.example") as public:
+        for host in ("127.0.0.1:3000", "localhost", "[::1]:3000"):
+            assert (await public.ask("GET", "/scalelite/", host=host)).status != 403
+            assert (await public.ask("GET", "/scalelite/api/ping", host=host)).status == 403
+        assert (await public.ask("GET", "/scalelite/", host="evil.example")).status == 403
+
+
 async def test_health_check_is_answered_for_any_host(redis_url: str, redis_namespace: str) -> None:
     async with open_public(redis_url, redis_namespace, URL_HOST="bbb.example") as public:
         for path in ("/health_check", "/"):
