@@ -84,11 +84,11 @@ def plan_restore(
 
 def _find_objects(living: Mapping[str, Entry], before: Mapping[str, Entry]) -> _Objects:
     """Return the objects of the backup that are not there yet."""
-    found, urls = _Objects(), set(map(_server_url, before.values()))
+    found, urls = _Objects(), set(map(_server_url, before.values())) - {""}
     absent = {
         key.removeprefix("server:")
         for key, entry in living.items()
-        if key not in before and _server_url(entry) in urls - {""}
+        if key not in before and _server_url(entry) in urls
     }
     for key, entry in living.items():
         kind, id = classify(key)

@@ -34,7 +34,7 @@ REDIS_ONLY_KEEP_S = 7 * 86400
 """How long the URLs of a meeting are kept in Redis if there is no database."""
 LOCK_CLASS = 0xCA11
 """First half of the key of the advisory locks on a meeting's URLs; the other is a hash of the
-meetingID.."""
+meetingID."""
 WRITE_DEADLINE_S = 1.0
 PRUNE_DEADLINE_S = 60.0
 _CHUNK = 100

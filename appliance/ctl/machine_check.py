@@ -16,6 +16,7 @@ from pathlib import Path
 
 from appliance.ctl.unit import Unit
 from appliance.settings import Settings
+from appliance.settings.addresses import leaves_ipv4
 from appliance.settings.model import Bind
 from appliance.system.host_facts import authorities_problem, certificate_problem
 
@@ -136,8 +137,8 @@ def _check_addresses(binds: Sequence[Bind], own: Callable[[int], bool], unit: Un
     found = []
     for bind in binds:
         user = "" if allowed and 0 < bind.port < first_free else unit.user
-        only_ipv6 = any(other.host == "0.0.0.0" and other.port == bind.port for other in binds)
-        found += _run_as(user, partial(_try_address, bind, own, first_free, only_ipv6))
+        attempt = partial(_try_address, bind, own, first_free, leaves_ipv4(bind, binds))
+        found += _run_as(user, attempt)
     return found
 
 

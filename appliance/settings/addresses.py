@@ -8,6 +8,7 @@ PostgreSQL URL (the driver sends unknown options to the server, which then refus
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -37,6 +38,7 @@ _SERVER_OPTIONS = frozenset({
 })
 # fmt: on
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"  # compared, not bound
 _TLS_VERSIONS = frozenset(
     {"", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "TLSv1_1", "TLSv1_2", "TLSv1_3"}
 )
@@ -128,6 +130,11 @@ def _parse_bind(raw: str) -> Bind:
 
 def _parse_binds(raw: str) -> tuple[Bind, ...]:
     return tuple(_parse_bind(item) for item in raw.split())
+
+
+def leaves_ipv4(bind: Bind, binds: Iterable[Bind]) -> bool:
+    """Return whether [::] is for IPv6 alone, as 0.0.0.0 is listed with the same port."""
+    return any(other.host == ANY_IPV4 and other.port == bind.port for other in binds)
 
 
 def show_binds(binds: tuple[Bind, ...]) -> str:

@@ -9,17 +9,23 @@ from appliance.settings import access_variables as a
 from appliance.settings import fleet_variables as f
 from appliance.settings import pool_variables as p
 from appliance.settings import recording_variables as r
+from appliance.settings.addresses import ANY_IPV4, ANY_IPV6
 from appliance.settings.kinds import MAX_SOCKET_PATH_BYTES
 from appliance.settings.model import Bind
 from appliance.settings.reading import SettingProblem, Values
 from appliance.settings.table import Variable
 
-_ANY_IPV4, _ANY_IPV6 = "0.0.0.0", "::"
-
 
 def database_disabled(values: Values) -> bool:
     """Return whether PostgreSQL is not used: it only holds recordings."""
     return values.get(a.DB_DISABLED) or values.get(r.RECORDING_DISABLED)
+
+
+def web_binds(values: Values) -> tuple[Bind, ...]:
+    """Return the addresses of the API: BIND, or PORT of all IPv4 addresses."""
+    cert = values.find(a.TLS_CERT_FILE)
+    by_port = Bind("ssl" if cert else "tcp", ANY_IPV4, values.get(a.PORT))
+    return values.find(a.BIND) or (by_port,)
 
 
 def find_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
@@ -84,11 +90,10 @@ def _listener_conflicts(values: Values) -> Iterator[SettingProblem]:
 
 def _address_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
     """Find addresses that two listeners would share. Source: ip(7), ipv6(7)."""
-    web = values.find(a.BIND) or (Bind("tcp", _ANY_IPV4, values.get(a.PORT)),)
     console = values.find(a.CONSOLE_BIND) if values.get(a.CONSOLE_ENABLED) else ()
     others = [("CTL_SOCKET", Bind("unix", path=socket))]
     for name, binds in (
-        ("BIND", web),
+        ("BIND", web_binds(values)),
         ("FSAPI_BIND", values.find(p.FSAPI_BIND) or ()),
         ("CONSOLE_BIND", console or ()),
     ):
@@ -109,9 +114,9 @@ def _overlap(one: Bind, other: Bind, *, one_variable: bool) -> bool:
     hosts = {one.host, other.host}
     if len(hosts) == 1:
         return True
-    if hosts == {_ANY_IPV4, _ANY_IPV6}:
+    if hosts == {ANY_IPV4, ANY_IPV6}:
         return not one_variable  # where [::] leaves IPv4 to the other
-    return _ANY_IPV6 in hosts or (_ANY_IPV4 in hosts and not any(":" in host for host in hosts))
+    return ANY_IPV6 in hosts or (ANY_IPV4 in hosts and not any(":" in host for host in hosts))
 
 
 def _store_conflicts(values: Values) -> Iterator[SettingProblem]:

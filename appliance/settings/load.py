@@ -17,12 +17,12 @@ from appliance.settings.conflicts import (
     find_conflicts,
     find_likely_mistakes,
     serve_mode,
+    web_binds,
 )
 from appliance.settings.model import (
     AdminSettings,
     Algorithm,
     ApiSettings,
-    Bind,
     ConsoleSettings,
     ControlSettings,
     FleetSettings,
@@ -191,11 +191,9 @@ def _api(values: Values) -> ApiSettings:
 
 
 def _web(values: Values) -> WebSettings:
-    cert = values.find(a.TLS_CERT_FILE)
-    by_port = Bind("ssl" if cert else "tcp", "0.0.0.0", values.get(a.PORT))
     return WebSettings(
-        binds=values.find(a.BIND) or (by_port,),
-        tls_cert_file=cert,
+        binds=web_binds(values),
+        tls_cert_file=values.find(a.TLS_CERT_FILE),
         tls_key_file=values.find(a.TLS_KEY_FILE),
         trusted_proxies=values.get(a.TRUSTED_PROXIES),
         max_connections=values.find(a.MAX_CLIENT_CONNECTIONS),

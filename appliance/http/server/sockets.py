@@ -16,6 +16,7 @@ from pathlib import Path
 
 from appliance.http.server.accept import prepare_listener
 from appliance.settings import Bind, WebSettings
+from appliance.settings.addresses import leaves_ipv4
 from appliance.system.host_facts import certificate_problem
 
 BACKLOG = 1024
@@ -23,7 +24,6 @@ BACKLOG = 1024
 _SOCKET_MODE = 0o666
 """The directory of a Unix socket decides who may connect: the proxy runs as another user."""
 _PROBE_S = 1.0
-_ANY_IPV4 = "0.0.0.0"  # compared, not bound
 
 
 class ListenError(Exception):
@@ -87,9 +87,8 @@ def _bound(bind: Bind, binds: Sequence[Bind]) -> Iterator[socket.socket]:
     with socket.socket(family) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # [::] includes IPv4 unless 0.0.0.0 is listed with the same port.
-            both = any(other.host == _ANY_IPV4 and other.port == bind.port for other in binds)
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, both)
+            only_ipv6 = leaves_ipv4(bind, binds)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
         bound.bind((bind.host, bind.port))
         yield bound
 
