@@ -315,6 +315,8 @@ def test_keyboard_stays_in_the_row_whose_state_it_changed(visitor: Visitor) -> N
     visitor.open("servers")
     row = visitor.row(1)
     visitor.wait_live()
+    # What the page has first may be from before the servers were added.
+    visitor.wait(lambda: "Drain" in visitor.text(row))
     label = visitor.text(f"{row} [data-open]")
     buttons = [one for one in visitor.all(f"{row} button") if one.text == "Drain"]
     buttons[0].send_keys(Key.ENTER)

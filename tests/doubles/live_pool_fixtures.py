@@ -1,4 +1,4 @@
-"""Fixture: three simulated BBB servers per session, for tests that open a live pool of them.
+"""Fixture: three simulated BBB servers, as good as new for every test that asks for them.
 
 A pytest plugin, which tests must not import.
 """
@@ -13,7 +13,15 @@ from tests.doubles.bbb_process import BbbProcess, bbb_servers
 
 
 @pytest.fixture(scope="session")
-def bbbs() -> Iterator[list[BbbProcess]]:
-    """Give bbb-1, bbb-2 and bbb-3, which `open_live` resets."""
+def running_bbbs() -> Iterator[list[BbbProcess]]:
+    """Give three servers that have what tests before left on them."""
     with bbb_servers(3) as servers:
         yield servers
+
+
+@pytest.fixture
+def bbbs(running_bbbs: list[BbbProcess]) -> list[BbbProcess]:
+    """Give bbb-1, bbb-2 and bbb-3 as new."""
+    for bbb in running_bbbs:
+        bbb.reset()
+    return running_bbbs

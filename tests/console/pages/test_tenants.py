@@ -22,7 +22,8 @@ async def test_page_of_a_tenant_by_its_name_is_that_by_its_id(
             change = TenantChange(name=name, secrets="s" * 40)
             await opened.features.tenants.store.add_tenant(TenantId(tenant), change)
         school = Caller(Tenant(TenantId("t1"), "school", ("s",)))
-        await create_meeting(opened.features.meetings, school, (("meetingID", "room"),))
+        params = (("meetingID", "room"),)
+        assert b"SUCCESS" in await create_meeting(opened.features.meetings, school, params)
         bbbs[0].set_users("room", participants=12)  # which a poll may read meanwhile
         redis = opened.features.redis.foreground
         await redis.command("HSET", redis.own_key("meeting:room"), "users", 12)
