@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
+
+import trio
 
 from appliance.backup.keys import TYPES, Entry, Value, classify, is_taken, to_type
 from appliance.redis.store import RedisStore
@@ -37,14 +39,17 @@ async def read_entries(redis: RedisStore, now_ms: int) -> list[Entry]:
         found.update(key.removeprefix(prefix) for key in keys)
         if cursor == "0":
             break
-    names = sorted(
-        (key for key in found if is_taken(key, server_ids)),
-        key=lambda key: (not classify(key)[0].owner, key),
-    )
+    # In a thread, as all that looks at every key: there may be 100,000.
+    names = await trio.to_thread.run_sync(_choose_names, found, server_ids)
     entries: list[Entry] = []
     for chunk in in_chunks(names, CHUNK):
         entries += await _read_chunk(redis, chunk, now_ms)
     return sorted(entries, key=lambda entry: entry.key)
+
+
+def _choose_names(found: Collection[str], server_ids: Collection[str]) -> list[str]:
+    taken = (key for key in found if is_taken(key, server_ids))
+    return sorted(taken, key=lambda key: (not classify(key)[0].owner, key))
 
 
 async def _read_chunk(redis: RedisStore, names: Sequence[str], now_ms: int) -> list[Entry]:

@@ -279,7 +279,8 @@ async def _restore_entries(
 ) -> dict[str, Count]:
     now_ms = deps.now_ms()
     existing = {entry.key: entry for entry in await read_entries(deps.redis, now_ms)}
-    plan = plan_restore(entries, existing, mode, now_ms)
+    # In a thread, since it takes seconds for 100,000 keys.
+    plan = await trio.to_thread.run_sync(plan_restore, entries, existing, mode, now_ms)
     if plan.conflicts:
         raise Conflicts(plan.conflicts)
     if not dry_run:
