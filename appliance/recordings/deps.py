@@ -77,7 +77,7 @@ class RecordingDeps:
     work: ObjectWork | None = None
     """None: recordings are not stored in a bucket."""
     objects: ObjectPlayback | None = None
-    """None: likewise."""
+    """None: as `work`."""
     change_notes: ChangeNotes | None = None
     tokens: PlaybackTokens | None = None
     spool: Spool | None = None

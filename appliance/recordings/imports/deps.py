@@ -36,7 +36,7 @@ class RetryIntervals:
     disk_s: float = 300.0
     """After an error that the tar did not cause. It is retried without limit and not counted."""
     bucket_s: float = 20.0
-    """After an error of the object store; likewise."""
+    """After an error of the object store; neither is that counted."""
 
 
 @dataclass(frozen=True, slots=True)
