@@ -109,7 +109,7 @@ class _MetricCollector(Collector):
             counts = {state.value: number for state, number in self._seen.callbacks.items()}
             yield _gauges("scalelite_callbacks", "Calls to front-ends.", "state", counts)
         if self._seen.imports_waiting is not None:
-            text, waiting = "Imports that wait for a storage.", self._seen.imports_waiting
+            text, waiting = "Imports that wait, by reason.", self._seen.imports_waiting
             yield _gauges("scalelite_imports_waiting", text, "reason", waiting)
         yield from _host(self._seen.host)
         if self._seen.limits:

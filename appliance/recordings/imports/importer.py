@@ -130,6 +130,8 @@ async def _attempt(importer: Importer, entry: ImportEntry) -> float | None:
         return await _fail(importer, entry, str(error))
     except DiskFull as error:
         return await _wait(importer, entry, str(error), DISK)
+    except _ObjectsBusy as error:
+        return await _wait(importer, entry, str(error), "busy", soon=True)
     except BucketFault as error:
         return await _wait(importer, entry, _reason_of(error), error.code)
     except OSError as error:
@@ -155,7 +157,7 @@ async def _unpack_and_place(importer: Importer, entry: ImportEntry) -> float | N
         await importer.journal.note(entry.id, ImportState.PLACING)
         record_ids = [planned.recording.record_id for planned in plan.recordings]
         if importer.in_bucket and not await importer.journal.lock_objects(entry.id, record_ids):
-            raise BucketFault("Busy", "the objects of the recording are being moved or replaced")
+            raise _ObjectsBusy("the recording is being moved, or imported from another tar")
         problems = await _import_recordings(importer, entry, plan)
         again_s = await _end(importer, entry, plan, problems, began_s)
     except Exception:
@@ -274,7 +276,7 @@ async def _wait(
 ) -> float:
     """Retry after the disk's or the bucket's interval; `kind` is the reason in the metrics.
 
-    `soon`: for want of descriptors, which are free again in seconds.
+    `soon`: for want of what is free again in seconds.
     """
     intervals = importer.retry_intervals
     wait_s = intervals.disk_s if kind == DISK else intervals.bucket_s
@@ -311,3 +313,7 @@ def _reason_of(error: OSError) -> str:
     name = error.filename2 or error.filename
     where = f" in {os.path.dirname(name)}" if isinstance(name, str) else ""
     return _FULL.get(error.errno or 0) or f"{error.strerror or 'I/O error'}{where}"
+
+
+class _ObjectsBusy(Exception):
+    """Another import or a move has claimed the objects of a recording."""

@@ -339,9 +339,11 @@ class Bucket:
             uploads = [one for page in pages for one in page.get("Uploads", [])]
             for one in uploads:
                 if one["Key"] in wanted:
-                    self._client().abort_multipart_upload(
-                        Bucket=self.name, Key=one["Key"], UploadId=one["UploadId"]
-                    )
+                    # The list may be older: another appliance may have aborted it since.
+                    with self._translated(missing_ok=True):
+                        self._client().abort_multipart_upload(
+                            Bucket=self.name, Key=one["Key"], UploadId=one["UploadId"]
+                        )
 
     # --- the rest ----------------------------------------------------------------------------
 

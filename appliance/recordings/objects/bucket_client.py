@@ -27,7 +27,7 @@ SMALL_BYTES = 1 << 20
 
 _QUERY = re.compile(r"\?[^\s\"']*=[^\s\"']*")
 """Of the URL of a request, which says nothing to an operator and differs from call to call."""
-MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 _BY_STATUS = {
     "400": "BadRequest", "403": "AccessDenied", "500": "InternalError", "503": "ServiceUnavailable",
 }  # fmt: skip
@@ -63,7 +63,7 @@ def translated(count: Callable[[str], None], *, missing_ok: bool = False) -> Ite
     """Translate the errors of botocore to BucketFault.
 
     count: called with the code of each. missing_ok: suppress the one that says that there is no
-    such object.
+    such object or upload.
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError

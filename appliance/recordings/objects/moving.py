@@ -26,6 +26,7 @@ from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.imports.model import BrokenTar
 from appliance.recordings.objects.journal import MOVE, Claim, ObjectJournal
+from appliance.recordings.objects.local_files import local_files
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.move_model import Move, MoveResult
 from appliance.recordings.objects.objects import RecordingObjects
@@ -179,8 +180,14 @@ class Mover:
             formats = sorted(await self._thread(partial(source.where, record_id)))
         if not formats and not await self._thread(partial(self.files.where, record_id)):
             raise _NotMoved("it has no files")
+        if self.move.dry_run:
+            await self._thread(partial(self._check_names, recording, formats))
         if not formats or self.move.dry_run:
             return bool(formats)
+        return await self._move_claimed(record_id, formats)
+
+    async def _move_claimed(self, record_id: str, formats: Sequence[str]) -> bool:
+        """Move formats as soon as nothing else has claimed the recording. Raises _NotMoved."""
         tries, deadline_s = _TRIES, trio.current_time() + _CLAIM_S
         while tries:
             async with self.journal.claim(record_id) as claim:
@@ -194,6 +201,14 @@ class Mover:
                 raise _NotMoved("it is being imported or moved; try again")
             await trio.sleep(_BUSY_S)
         raise _NotMoved("it was changed meanwhile; try again")
+
+    def _check_names(self, recording: Recording, formats: Sequence[str]) -> None:
+        """Raise BrokenTar if a file cannot be moved to the bucket."""
+        record_id, published = recording.record_id, recording.published
+        for format in formats if self.move.to_bucket else ():
+            if directory := _find_files(self._disk, format, record_id):
+                prefix = self._objects.keys.directory(format, record_id, published=published)
+                local_files(str(directory), prefix)
 
     async def _move_formats(self, claim: Claim, formats: Sequence[str]) -> bool:
         recording = await self.store.find_recording(claim.record_id)

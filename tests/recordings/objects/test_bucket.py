@@ -118,3 +118,20 @@ def test_small_file_is_sent_at_once_and_with_its_digest(tmp_path: Path) -> None:
 
     assert [("expect" in headers) for headers in seen] == [False, True]
     assert all(headers["content-md5"] for headers in seen)
+
+
+def test_upload_that_was_aborted_since_it_was_listed_is_no_fault(s3: S3Server) -> None:
+    name, codes = s3.make_bucket(), list[str]()
+    bucket = Bucket(s3_settings(s3.url, name), codes.append)
+    for _ in range(2):
+        s3.client.create_multipart_upload(Bucket=name, Key="a/v.mp4")
+
+    def abort_one(parsed: dict[str, list[dict[str, str]]], **_: object) -> None:
+        first = parsed["Uploads"][0]
+        s3.client.abort_multipart_upload(Bucket=name, Key="a/v.mp4", UploadId=first["UploadId"])
+
+    bucket._client().meta.events.register("after-call.s3.ListMultipartUploads", abort_one)
+    bucket.abort_uploads("a/", ["a/v.mp4"])
+
+    assert s3.client.list_multipart_uploads(Bucket=name).get("Uploads", []) == []
+    assert codes == []

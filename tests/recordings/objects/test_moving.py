@@ -44,9 +44,9 @@ async def imported(
         yield bench, bucket
 
 
-async def move(bench: ImportBench, to: str) -> list[str | None]:
+async def move(bench: ImportBench, to: str, *, dry_run: bool = False) -> list[str | None]:
     """Move r1; return the problems."""
-    found = Move(to_bucket=to == "s3", dry_run=False)
+    found = Move(to_bucket=to == "s3", dry_run=dry_run)
     journal = ObjectJournal(bench.database)
     mover = Mover(cast(Any, bench.files), bench.recordings, journal, found, cast(Any, bench.log))
     with trio.fail_after(MOVE_S):
@@ -117,6 +117,22 @@ async def test_objects_of_an_import_that_waits_are_not_moved(
         assert await bench.database.fetch("SELECT 1 FROM appliance.object_uploads") == []
 
 
+async def test_import_of_a_recording_that_is_being_moved_waits_seconds(
+    database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    async with imported(database_url, tmp_path, s3) as (bench, _):
+        tar = recording_tar(tmp_path, "r1", FORMATS)
+        tar.rename(tmp_path / "spool" / tar.name)
+        async with ObjectJournal(bench.database).claim("r1"):
+            assert await bench.run(tar.name) == bench.tools.retry_intervals.busy_s
+        *_, row = await bench.database.fetch("SELECT * FROM appliance.imports ORDER BY id")
+        assert (row["state"], row["attempts"], row["wait_reason"]) == ("waiting", 0, "busy")
+        assert row["error"] == "the recording is being moved, or imported from another tar"
+
+        await bench.database.execute("UPDATE appliance.imports SET next_try_at = now()")
+        assert await bench.run(tar.name) is None
+
+
 async def test_every_format_of_a_failed_recording_stays(
     database_url: str, tmp_path: Path, s3: S3Server
 ) -> None:
@@ -125,10 +141,13 @@ async def test_every_format_of_a_failed_recording_stays(
         assert await move(bench, "disk") == [None]
         (tmp_path / "published/video/r1/a\nb").write_bytes(b"x")
         before = bench.tree()
-        assert await move(bench, "s3") != [None]
+        problems = await move(bench, "s3")
+        assert "the name of a file cannot be that of an object" in str(problems)
+        assert await move(bench, "s3", dry_run=True) == problems
         assert bench.tree() == before
 
         (tmp_path / "published/video/r1/a\nb").unlink()
+        assert await move(bench, "s3", dry_run=True) == [None]
         assert await move(bench, "s3") == [None]
         before = s3.keys(bucket)
         put(s3, bucket, "published/video/r1//no-file")
