@@ -21,6 +21,7 @@ FOR_DEVELOPERS = {"CONTRIBUTING.md", "architecture.md"}
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
     *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in GENERATED),
 ]
 OTHER_NAMES = {
