@@ -33,7 +33,8 @@ RECORD_S = 0.5
 RETRY_S = 2.0
 PRUNE_INTERVAL_S = 3600.0
 _DAY_MS = 86_400_000
-_MAX_HELD = 1000
+MAX_HELD = 1000
+"""Entries in memory while Redis is away. The oldest are dropped."""
 
 
 class TrailIncomplete(Exception):
@@ -56,7 +57,7 @@ class AuditTrail:
     now_ms: Callable[[], int]
     """Milliseconds since the epoch."""
     retention_days: float
-    _held: deque[AuditEntry] = field(default_factory=lambda: deque(maxlen=_MAX_HELD))
+    _held: deque[AuditEntry] = field(default_factory=lambda: deque(maxlen=MAX_HELD))
     """What Redis could not take."""
     _added: trio.Event = field(default_factory=trio.Event)
 
@@ -82,8 +83,14 @@ class AuditTrail:
                 await self._keep(entries)
         except (StoreDown, trio.TooSlowError):
             # It may be in Redis all the same; its id makes sure that it counts once.
-            self._held.extend(entries)
+            self._hold(entries)
         self._added.set()
+
+    def _hold(self, entries: Sequence[AuditEntry]) -> None:
+        dropped = len(self._held) + len(entries) - MAX_HELD
+        self._held.extend(entries)
+        if dropped > 0:
+            self.faults.note("audit_entries_dropped", "memory", count=dropped)
 
     async def _keep(self, entries: Sequence[AuditEntry]) -> None:
         dropped = await self.waiting.add(entries)
@@ -138,8 +145,10 @@ class AuditTrail:
     async def flush(self) -> None:
         """Move all entries to the database. Raises StoreDown, DatabaseDown."""
         while self._held:
-            await self._keep([self._held[0]])
-            self._held.popleft()
+            entry = self._held[0]
+            await self._keep([entry])
+            if self._held and self._held[0] is entry:  # else newer ones have pushed it out
+                self._held.popleft()
         while self.table is not None:
             texts = await self.waiting.read(CHUNK)
             if not texts:

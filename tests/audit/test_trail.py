@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 import trio
+import trio.testing
 
 from appliance.audit.rules import DONE, AuditEntry, AuditQuery, Change
 from appliance.audit.store import MAX_WAITING, AuditTable, WaitingEntries
-from appliance.audit.trail import AuditTrail, TrailIncomplete
+from appliance.audit.trail import MAX_HELD, AuditTrail, TrailIncomplete
 from appliance.fault_log import FaultLog
 from appliance.faults import DatabaseDown
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
@@ -233,3 +235,44 @@ async def test_change_is_not_held_up_by_redis_and_its_entry_follows(
                 await trail.flush()
 
             assert shown(await trail.search(AuditQuery())) == ["while it was away"]
+
+
+def servers(first: int, end: int) -> list[Change]:
+    return [Change(f"server {number}", None, None) for number in range(first, end)]
+
+
+async def test_entry_that_comes_while_the_held_ones_are_written_pushes_no_other_out(
+    redis_namespace: str,
+) -> None:
+    with redis_process() as redis:
+        async with open_bench(redis.unix_url, redis_namespace) as bench:
+            trail = bench.trail()
+            redis.kill()
+            await trail.record("x", "c", servers(0, MAX_HELD), DONE)
+            redis.start()
+            await bench.redis.client.wait_connected()
+            redis.signal(signal.SIGSTOP)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trail.flush)
+                await trio.testing.wait_all_tasks_blocked()
+                await trail.record("x", "c", servers(MAX_HELD, MAX_HELD + 1), DONE)
+                redis.signal(signal.SIGCONT)
+
+            found = {entry.object for entry in await trail.search(AuditQuery(limit=2 * MAX_HELD))}
+            assert found == {f"server {number}" for number in range(MAX_HELD + 1)}
+
+
+async def test_entries_dropped_because_redis_is_away_for_too_long_are_counted_in_the_log(
+    redis_namespace: str,
+) -> None:
+    with redis_process() as redis:
+        async with open_bench(redis.unix_url, redis_namespace) as bench:
+            trail = bench.trail()
+            redis.kill()
+            await trail.record("x", "c", servers(0, MAX_HELD), DONE)
+            assert not bench.book.named("audit_entries_dropped")
+
+            await trail.record("x", "c", servers(MAX_HELD, MAX_HELD + 3), DONE)
+
+            (dropped,) = bench.book.named("audit_entries_dropped")
+            assert (dropped["subject"], dropped["count"]) == ("memory", 3)
