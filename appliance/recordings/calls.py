@@ -154,7 +154,7 @@ async def open_change(
         with suppress(OSError):
             await trio.to_thread.run_sync(deps.change_notes.remove, locked.notes)
     if deps.work is not None:
-        await deps.work.settle(locked.moving)
+        await deps.work.wait_for_objects(locked.moving)
 
 
 async def _write_note(

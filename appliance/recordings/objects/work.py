@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -34,7 +35,7 @@ _RETRY_S = 30.0
 _BUSY_S = 2.0
 _SWEEP_RETRY_S = 60.0
 """Until the next round of the sweeper after one that failed, if its interval is not shorter."""
-SETTLE_S = 5.0
+_WAIT_S = 5.0
 """How long a call waits for the objects that it has queued."""
 
 T = TypeVar("T")
@@ -53,20 +54,21 @@ class ObjectWork:
     threads: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(_AT_ONCE))
     """Separate threads, so that a bucket that hangs blocks nothing else."""
     _wake: trio.Event = field(default_factory=trio.Event)
-    _awaited: dict[str, trio.Event] = field(default_factory=dict)
+    awaited: WeakValueDictionary[str, trio.Event] = field(default_factory=WeakValueDictionary)
+    """By recording. Only calls that wait keep one, as another appliance may do the work."""
 
     def wake(self) -> None:
         """Look for work now."""
         self._wake.set()
 
-    async def settle(self, record_ids: Iterable[str]) -> None:
-        """Wake the worker, and wait until the objects of recordings have followed, or SETTLE_S.
+    async def wait_for_objects(self, record_ids: Iterable[str]) -> None:
+        """Wake the worker, and wait until the objects of recordings have followed, or 5 s.
 
-        A fault of the bucket ends the wait, too: the work is repeated later.
+        A fault ends the wait, too: the work is repeated later.
         """
-        waiting = [self._awaited.setdefault(one, trio.Event()) for one in record_ids]
+        waiting = [self.awaited.setdefault(one, trio.Event()) for one in record_ids]
         self.wake()
-        with trio.move_on_after(SETTLE_S):
+        with trio.move_on_after(_WAIT_S):
             for event in waiting:
                 await event.wait()
 
@@ -97,25 +99,29 @@ class ObjectWork:
 
     async def _limited(self, limiter: trio.CapacityLimiter, work: DueWork) -> None:
         async with limiter:
+            in_use = False
             try:
-                await self._do(work)
+                in_use = not await self._do(work)
             except OSError as error:
                 reason = error.strerror or "I/O error"
                 self.faults.note("objects_not_moved", work.record_id, reason=reason)
-                self._end_wait(work.record_id)
                 with suppress(DatabaseDown):  # its lease ends
                     await self.journal.postpone(work, reason, wait_s=_RETRY_S)
             except DatabaseDown:
-                return  # its lease ends
+                pass  # its lease ends
             except Exception as error:
                 self.log.error("object_work_broke", record_id=work.record_id, exc_info=error)
+            finally:
+                event = None if in_use else self.awaited.pop(work.record_id, None)
+                if event is not None:
+                    event.set()
 
-    async def _do(self, work: DueWork) -> None:
-        """Move or delete the objects of a recording."""
+    async def _do(self, work: DueWork) -> bool:
+        """Move or delete the objects of a recording; False: they are in use, try again soon."""
         async with self.journal.claim(work.record_id) as free:
             if not free:  # an import or a move places them, and the row decides when it ends
                 await self.journal.postpone(work, "in use", wait_s=_BUSY_S)
-                return
+                return False
             # What is moved to the other state would not be found there again.
             await remove_unfinished(self.journal, self.objects, work.record_id, self.in_thread)
             recording = await self.recordings.find_recording(work.record_id)
@@ -126,12 +132,7 @@ class ObjectWork:
                 for shown in recording.formats:
                     await self.in_thread(partial(move, work.record_id, shown.format))
             await self.journal.finish(work)
-        self._end_wait(work.record_id)
-
-    def _end_wait(self, record_id: str) -> None:
-        event = self._awaited.pop(record_id, None)
-        if event is not None:
-            event.set()
+        return True
 
     # --- leftovers of dead imports and moves -------------------------------------------------
 

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from appliance.fault_log import FaultLog
+from appliance.faults import DatabaseDown
 from appliance.recordings.calls import publish_locked
 from appliance.recordings.objects.bucket_client import BucketFault
 from appliance.recordings.objects.objects import RecordingObjects
@@ -100,9 +101,49 @@ async def test_call_does_not_wait_for_a_bucket_that_refuses(
         await bench.work.journal.queue(["r1"])
         with trio.fail_after(2):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(bench.work.settle, ["r1"])
+                nursery.start_soon(bench.work.wait_for_objects, ["r1"])
                 await trio.testing.wait_all_tasks_blocked()
                 await bench.work.work_once()
+
+
+class Failing(RecordingObjects):
+    """Objects that cannot be moved, for a reason that is not the bucket's."""
+
+    error: Exception
+
+    def publish(self, record_id: str, format: str) -> bool:
+        """Fail."""
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [DatabaseDown("away"), RuntimeError("a defect")])
+async def test_call_does_not_wait_for_work_that_failed(
+    error: Exception, database_url: str, tmp_path: Path, s3: S3Server
+) -> None:
+    async with imported(database_url, tmp_path, s3) as (bench, _):
+        work = bench.work
+        assert work is not None
+        objects = work.objects = Failing(work.objects.bucket, work.objects.keys)
+        objects.error = error
+        await work.journal.queue(["r1"])
+        with trio.fail_after(4):
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(work.wait_for_objects, ["r1"])
+                await trio.testing.wait_all_tasks_blocked()
+                await work.work_once()
+
+
+async def test_call_keeps_nothing_when_another_appliance_does_its_work(
+    autojump_clock: object,
+) -> None:
+    unused: Any = None
+    work = ObjectWork(unused, unused, unused, unused, unused, 10.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(work.wait_for_objects, ["r1"])
+        await trio.testing.wait_all_tasks_blocked()
+        assert set(work.awaited) == {"r1"}
+    assert not work.awaited
 
 
 class Denied(RecordingObjects):
