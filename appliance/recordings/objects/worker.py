@@ -195,16 +195,13 @@ class ObjectWorker:
     def _receive(self, process: _Process) -> None:
         """Pass answers on until the process ends, or is not needed any more."""
         idle = False
-        with suppress(OSError, EOFError):
+        try:
             while not (idle := self._is_idle(process)):
-                kind, number, value = process.connection.recv()
-                if kind == "count":
-                    self._count(value)
-                    continue
-                with self._lock:
-                    ended = kind != "progress"
-                    job = process.jobs.pop(number) if ended else process.jobs[number]
-                job.replies.put((kind, value))
+                self._pass_on(process, *process.connection.recv())
+        except (OSError, EOFError):
+            pass
+        except Exception as error:  # the callers must not wait for ever
+            self._log.error("object_worker_broke", exc_info=error)
         with self._lock:
             closed = self._process is not process
             if not closed:
@@ -218,6 +215,15 @@ class ObjectWorker:
             self._log.warning("object_worker_ended", status=status, jobs=len(lost))
         for job in lost.values():
             job.replies.put(("lost", None))
+
+    def _pass_on(self, process: _Process, kind: str, number: int, value: Any) -> None:
+        """Give an answer to its caller."""
+        if kind == "count":
+            self._count(value)
+            return
+        with self._lock:
+            job = process.jobs[number] if kind == "progress" else process.jobs.pop(number)
+        job.replies.put((kind, value))
 
     def _is_idle(self, process: _Process) -> bool:
         """Wait for an answer; True: there was no job for a while, and from now on there is none."""
@@ -293,7 +299,10 @@ class WorkerServer:
             answer = "failed", RuntimeError(traceback.format_exc())
         if counted:
             self._transfers.pop(number).report()
-        self._send(answer[0], number, answer[1])
+        try:
+            self._send(answer[0], number, answer[1])
+        except Exception:  # the result cannot be pickled, and nothing of it was sent
+            self._send("failed", number, RuntimeError(traceback.format_exc()))
 
     def open(self, settings: S3Settings, keys: ObjectKeys) -> Any:
         """Return the objects of recordings in a bucket, the same for the same settings."""

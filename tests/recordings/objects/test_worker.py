@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from tests.doubles.object_driver import MAX_STEPS, bench_journal, change, move
 from tests.doubles.recording_tars import recording_tar
 from tests.doubles.s3 import KEY, S3Server, open_objects
 from tests.doubles.s3_proxy import faulty_proxy
+from tests.doubles.worker_jobs import answer_not_read, answer_not_sent
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = {"video": {"video.webm": b"v" * 5000}}
@@ -248,3 +249,23 @@ def test_tar_is_unpacked_again_after_a_kill_and_its_errors_come_through(tmp_path
     with pytest.raises(BrokenTar):
         spool.unpack(found, "broken", lambda: False)
     worker.close()
+
+
+@pytest.mark.parametrize(
+    ("job", "raised", "text"),
+    [
+        (answer_not_sent, RuntimeError, "cannot pickle"),
+        (answer_not_read, BucketFault, "WorkerKilled"),
+    ],
+)
+async def test_job_whose_result_cannot_be_passed_on_fails(
+    job: Callable[..., object], raised: type[Exception], text: str
+) -> None:
+    book = EventBook()
+    worker = open_worker(book)
+    call = partial(worker.call, job, stop=lambda: False)
+    with pytest.raises(raised) as error, trio.fail_after(60):
+        await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+    worker.close()
+    assert text in str(error.value)
+    assert len(book.named("object_worker_broke")) == (3 if raised is BucketFault else 0)
