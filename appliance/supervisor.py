@@ -37,7 +37,7 @@ from appliance.postgres.database import Database
 from appliance.public.app import PublicApp
 from appliance.public.errors import refuse_large_head
 from appliance.recordings.deps import RecordingAdmin
-from appliance.recordings.imports.manual import ManualImports
+from appliance.recordings.jobs import RecordingJobs
 from appliance.recordings.objects.bucket_client import Boto3Missing
 from appliance.recordings.objects.work import ObjectWork
 from appliance.recordings.recovery import finish_changes_forever
@@ -170,9 +170,9 @@ async def _serve(
     log: EventLogger,
 ) -> None:
     """Start every service, report readiness, and stop the services in order when `stop` is set."""
-    background, poller, manual_imports = Background(log), Poller(), ManualImports(log)
+    background, poller, recording_jobs = Background(log), Poller(), RecordingJobs(log)
     sender = _callback_sender(connections.callbacks, log)
-    tasks = Tasks(background, poller, sender, manual_imports)
+    tasks = Tasks(background, poller, sender, recording_jobs)
     features = make_features(settings, connections, tasks, log)
     console = make_console(features) if settings.console.enabled else None
     listeners = _listeners(features, console, log)
@@ -191,7 +191,7 @@ async def _serve(
         for name, service in _services(features, poller, call_front_ends, systemd):
             services.start_soon(supervise, name, service, log)
         if features.recordings.admin is not None:
-            await services.start(manual_imports.run)
+            await services.start(recording_jobs.run)
             for name, service in _recording_services(features, features.recordings.admin, log):
                 services.start_soon(supervise, name, service, log)
         if console is not None:

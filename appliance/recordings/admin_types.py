@@ -26,7 +26,7 @@ from appliance.admin_calls.fields import (
 from appliance.admin_calls.secrets import SecretsByName
 from appliance.bbb.xml_text import has_forbidden, is_xml_name
 from appliance.recordings.changes import read_switch
-from appliance.recordings.imports.manual import ManualImport
+from appliance.recordings.imports.model import ManualImport
 from appliance.recordings.recording import PlaybackFormat, Recording
 from appliance.recordings.summary import (
     FormatFiles,

@@ -18,9 +18,10 @@ from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.imports.deps import Importer
 from appliance.recordings.imports.history import ImportHistory
-from appliance.recordings.imports.manual import ManualImport
+from appliance.recordings.imports.model import ManualImport
 from appliance.recordings.imports.spool import Spool
 from appliance.recordings.imports.spool_admin import SpoolAdmin
+from appliance.recordings.jobs import RecordingJobs
 from appliance.recordings.objects.move_model import Move
 from appliance.recordings.objects.work import ObjectWork
 from appliance.recordings.playback.from_bucket import ObjectPlayback
@@ -46,10 +47,7 @@ class RecordingAdmin:
     history: ImportHistory
     spool: SpoolAdmin
     importer: Importer
-    start: Callable[[Callable[[], Awaitable[object]]], None]
-    """Starts a job in the background; jobs run one after the other, without a time limit."""
-    start_move: Callable[[Callable[[], Awaitable[object]]], None]
-    """Starts a job beside the others."""
+    jobs: RecordingJobs
     moves: dict[bool, Move] = field(default_factory=dict)
     """The newest move of this process, and the newest dry run (True)."""
     under_way: dict[int, ManualImport] = field(default_factory=dict)

@@ -38,7 +38,7 @@ from appliance.pool.deps import PoolDeps
 from appliance.pool.records import PoolRecords
 from appliance.pool.retired import RetiredServers
 from appliance.recordings.deps import RecordingDeps
-from appliance.recordings.imports.manual import ManualImports
+from appliance.recordings.jobs import RecordingJobs
 from appliance.servers.deps import ServerDeps
 from appliance.servers.poller import Poller
 from appliance.servers.remembered import RememberedServers
@@ -72,7 +72,7 @@ class Tasks:
     background: Background
     poller: Poller
     sender: CallbackSender
-    manual_imports: ManualImports
+    recording_jobs: RecordingJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def make_features(
     tenants = _make_tenants(parts)
     callbacks = _make_callbacks(parts, pool, tenants)
     recordings = make_recording_deps(
-        *(callbacks, database, redis.foreground, tasks.manual_imports, metrics, connections.http)
+        *(callbacks, database, redis.foreground, tasks.recording_jobs, metrics, connections.http)
     )
     audit = _make_audit(parts)
     servers = _make_servers(parts, callbacks, _make_usage(parts, pool, tenants), audit)

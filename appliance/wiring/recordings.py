@@ -19,11 +19,11 @@ from appliance.recordings.files import RecordingFiles
 from appliance.recordings.imports.deps import Importer
 from appliance.recordings.imports.history import ImportHistory
 from appliance.recordings.imports.journal import ImportJournal
-from appliance.recordings.imports.manual import ManualImports
 from appliance.recordings.imports.merge import ImportRules
 from appliance.recordings.imports.spool import Spool
 from appliance.recordings.imports.spool_admin import SpoolAdmin
 from appliance.recordings.imports.spool_watcher import SpoolWatcher
+from appliance.recordings.jobs import RecordingJobs
 from appliance.recordings.objects.bucket import Bucket
 from appliance.recordings.objects.bucket_client import check_boto3
 from appliance.recordings.objects.journal import ObjectJournal
@@ -54,7 +54,7 @@ def make_recording_deps(
     callbacks: CallbackDeps,
     database: Database | None,
     redis: RedisStore,
-    manual_imports: ManualImports,
+    jobs: RecordingJobs,
     metrics: Metrics,
     http: PoolTransport,
 ) -> RecordingDeps:
@@ -93,7 +93,7 @@ def make_recording_deps(
         admin=(
             None
             if database is None or store is None
-            else _make_admin(callbacks, database, store, files, manual_imports, metrics)
+            else _make_admin(callbacks, database, store, files, jobs, metrics)
         ),
         served=ServedFiles(settings.recordings),
         player=PlayerSource(http, callbacks.now_ms),
@@ -140,7 +140,7 @@ def _make_admin(
     database: Database,
     store: RecordingStore,
     files: Storage,
-    manual_imports: ManualImports,
+    jobs: RecordingJobs,
     metrics: Metrics,
 ) -> RecordingAdmin:
     settings, log = callbacks.settings, callbacks.log
@@ -165,8 +165,7 @@ def _make_admin(
         history=ImportHistory(database),
         spool=SpoolAdmin(recordings),
         importer=importer,
-        start=manual_imports.start,
-        start_move=manual_imports.start_beside,
+        jobs=jobs,
     )
 
 

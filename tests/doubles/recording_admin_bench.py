@@ -17,8 +17,8 @@ from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.change_notes import ChangeNotes
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.imports.history import ImportHistory
-from appliance.recordings.imports.manual import ManualImports
 from appliance.recordings.imports.spool_admin import SpoolAdmin
+from appliance.recordings.jobs import RecordingJobs
 from appliance.recordings.recording import Recording
 from appliance.wiring.recordings import make_takeover_sources
 from tests.doubles.control import ControlDouble, Done, open_control
@@ -96,15 +96,14 @@ async def open_admin_bench_of(
         open_import_bench(database_url, root) as bench,
         trio.open_nursery() as nursery,
     ):
-        by_hand = ManualImports(bare.log)
-        await nursery.start(by_hand.run)
+        jobs = RecordingJobs(bare.log)
+        await nursery.start(jobs.run)
         admin = RecordingAdmin(
             table=RecordingTable(bench.database),
             history=ImportHistory(bench.database),
             spool=SpoolAdmin(settings),
             importer=bench.tools,
-            start=by_hand.start,
-            start_move=by_hand.start_beside,
+            jobs=jobs,
         )
         own, probes = replace(bare.settings, recordings=settings), bare.doctor.probes
         assert probes is not None

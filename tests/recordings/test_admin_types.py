@@ -14,8 +14,7 @@ from appliance.recordings.admin_calls import (
     UpdateRecordingsRequest,
 )
 from appliance.recordings.admin_types import import_json
-from appliance.recordings.imports.manual import ManualImport
-from appliance.recordings.imports.model import ImportState, SpooledTar
+from appliance.recordings.imports.model import ImportState, ManualImport, SpooledTar
 from appliance.recordings.summary import ImportRecord, RecordingQuery
 
 TAR = SpooledTar("r1.tar", 10, 10**18, 5)

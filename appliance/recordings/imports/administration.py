@@ -17,8 +17,7 @@ from appliance.recordings.administration import open_recordings
 from appliance.recordings.deps import RecordingAdmin, RecordingDeps
 from appliance.recordings.imports.deps import Importer
 from appliance.recordings.imports.importer import import_tar, retry_import
-from appliance.recordings.imports.manual import ManualImport
-from appliance.recordings.imports.model import ImportState, SpooledTar
+from appliance.recordings.imports.model import ImportState, ManualImport, SpooledTar
 from appliance.recordings.summary import FailedTar, ImportRecord
 
 _FAILED = "failed/"
@@ -110,7 +109,8 @@ async def start_import(
     under_way = admin.under_way[entry.id] = ManualImport(tar.size)
     own = None if handed is None else os.dup(handed)  # the import lasts longer than the call
     importer = _importer_for_file(admin, under_way, own) if external else admin.importer
-    admin.start(partial(_import, admin, importer, tar, entry.id, external=external, own=own))
+    job = partial(_import, admin, importer, tar, entry.id, external=external, own=own)
+    admin.jobs.run_next(job, "import_by_hand_broke")
     return entry.id
 
 

@@ -89,6 +89,15 @@ class UnpackedFormat:
     """A replacement for viewers, without private metadata; None: the file is served as it is."""
 
 
+@dataclass(slots=True)
+class ManualImport:
+    """Progress of a manual import that runs in this process, in bytes."""
+
+    size: int
+    """Size of the tar."""
+    unpacked: int = 0
+
+
 def may_hold(name: str, record_id: str) -> bool:
     """Return whether a tar of this name may hold this recording.
 

@@ -65,7 +65,8 @@ async def start_move(
     admin.moves[move.dry_run] = move
     fields = {"count": len(record_ids) or "all", "dry_run": move.dry_run}
     deps.log.info("recordings_moving", by=actor, to=move.to, **fields)
-    admin.start_move(partial(_run, deps, actor, record_ids, move))
+    job = partial(_run, deps, actor, record_ids, move)
+    admin.jobs.run_concurrently(job, "recordings_moving_broke")
     return move
 
 

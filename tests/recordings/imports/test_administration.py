@@ -68,7 +68,7 @@ async def test_file_that_is_gone_when_its_turn_comes_has_failed(
 ) -> None:
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
-    opened.admin.start(release.wait)  # one at a time
+    opened.admin.jobs.run_next(release.wait, "broke")  # one at a time
     import_id = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
     made.write_bytes(b"another")
     release.set()
@@ -86,7 +86,7 @@ async def test_file_that_another_appliance_has_taken_is_left_to_it(
 ) -> None:
     made = recording_tar(opened.bench.root, "r1")
     release = trio.Event()
-    opened.admin.start(release.wait)  # one at a time
+    opened.admin.jobs.run_next(release.wait, "broke")  # one at a time
     import_id = await admin.start_import(opened.res.recordings, "me", str(made), undelete=False)
     async with opened.bench.journal.claim(opened.admin.spool.find_file(str(made))):
         release.set()

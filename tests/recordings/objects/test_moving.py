@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 
 from appliance.admin_calls.refusal import Refused
+from appliance.recordings.jobs import RecordingJobs
 from appliance.recordings.objects.journal import ObjectJournal
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.move_model import Move, MoveResult
@@ -170,9 +172,10 @@ async def test_empty_directory_replaces_nothing(
 
 
 def deps_of(files: object) -> Any:
-    """Return what starting a move needs; it does not begin."""
-    admin = SimpleNamespace(moves={}, start_move=lambda run: None)
-    return SimpleNamespace(store=object(), files=files, admin=admin, log=EventBook())
+    """Return what starting a move needs; it begins when the jobs run."""
+    book = EventBook()
+    admin = SimpleNamespace(moves={}, jobs=RecordingJobs(book))
+    return SimpleNamespace(store=object(), files=files, admin=admin, log=book)
 
 
 @pytest.mark.parametrize("to_bucket", [True, False])
@@ -194,3 +197,16 @@ async def test_second_move_is_refused_with_the_progress_of_the_first_but_a_dry_r
     assert read_move(deps, dry_run=True) is dry_run
     first.running = False
     await start_move(deps, "me", [], Move(to_bucket=False, dry_run=False))
+
+
+async def test_defect_of_a_move_is_logged_as_one_and_ends_it() -> None:
+    deps = deps_of(MixedStorage(cast(Any, None), cast(Any, None)))
+    deps.work = SimpleNamespace(journal=None)
+    move = Move(to_bucket=True, dry_run=False)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(deps.admin.jobs.run)
+        await start_move(deps, "me", [], move)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert not move.running
+    assert [name for name, _ in deps.log.errors] == ["recordings_moving_broke"]
