@@ -108,10 +108,11 @@ def test_windows_are_acted_on_once_and_in_time(
 
 
 def test_window_that_begins_while_no_appliance_runs_is_made_up_for(pool: ServedPool) -> None:
-    server_id = pool.ids[1]
-    ctl(pool, "servers", "maintenance", server_id, "--from", after(2), "--lead", "1s")
+    server_id, begin = pool.ids[1], after(5)
+    begins_s = datetime.fromisoformat(begin).timestamp()
+    ctl(pool, "servers", "maintenance", server_id, "--from", begin, "--lead", "1s")
     pool.appliance.terminate()
-    time.sleep(1)
+    time.sleep(max(0.0, begins_s - time.time()))
     pool.appliance.start()
 
     wait_state(pool, server_id, "disabled")

@@ -182,8 +182,11 @@ async def test_body_below_the_minimum_rate_or_over_its_time_is_given_up(
 async def test_time_in_which_a_body_is_not_read_does_not_count(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async for _ in Chunks(request_of_drops(1024, 0.9, 20), 10**9):
+    received = 0
+    async for chunk in Chunks(request_of_drops(1024, 0.9, 20), 10**9):
+        received += len(chunk)
         await trio.sleep(1000)
+    assert received == 20 * 1024
 
 
 async def test_client_that_is_gone_ends_the_body() -> None:

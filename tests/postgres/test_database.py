@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from appliance.postgres.migrations import load_migrations
 from tests.doubles.store_servers import PostgresServer, private_postgres
 
 DEADLINE_S = 40.0
+FOREVER = "SELECT pg_sleep(60)"
+ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 
 @asynccontextmanager
@@ -117,14 +120,15 @@ async def test_deadline_cancels_a_slow_statement_on_the_server(
     async with open_store(database_url) as store:
         began_s = trio.current_time()
         with pytest.raises(DatabaseDown, match=r"no answer within 0\.2 s"):
-            await store.execute("SELECT pg_sleep(60)", deadline_s=0.2)
+            await store.execute(FOREVER, deadline_s=0.2)
         assert trio.current_time() - began_s < 30
-        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        assert postgres_server.sql(asleep) == "0"
+        assert postgres_server.sql(ASLEEP) == "0"
         await store.ping(deadline_s=DEADLINE_S)
 
 
-async def test_cancelled_calls_lose_no_connection(database_url: str) -> None:
+async def test_cancelled_calls_lose_no_connection(
+    postgres_server: PostgresServer, database_url: str
+) -> None:
     async def cancelled(store: Database, wait_s: float) -> None:
         with trio.move_on_after(wait_s):
             await store.execute("SELECT pg_sleep(0.02)")
@@ -134,8 +138,12 @@ async def test_cancelled_calls_lose_no_connection(database_url: str) -> None:
             async with trio.open_nursery() as nursery:
                 for number in range(3 * POOL_SIZE):
                     nursery.start_soon(cancelled, store, number / 1000)
-        for _ in range(2 * POOL_SIZE):
-            await store.ping(deadline_s=DEADLINE_S)
+        async with trio.open_nursery() as nursery:
+            for _ in range(POOL_SIZE):
+                nursery.start_soon(partial(store.execute, FOREVER, deadline_s=DEADLINE_S))
+            while postgres_server.sql(ASLEEP) != str(POOL_SIZE):  # all at the same time
+                await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
 
 
 async def test_hung_server_delays_a_call_only_until_its_deadline(database_url: str) -> None:

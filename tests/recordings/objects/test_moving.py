@@ -13,8 +13,9 @@ import trio
 import trio.testing
 
 from appliance.admin_calls.refusal import Refused
+from appliance.postgres.database import Database
 from appliance.recordings.jobs import RecordingJobs
-from appliance.recordings.objects.journal import ObjectJournal
+from appliance.recordings.objects.journal import Claim, ObjectJournal
 from appliance.recordings.objects.mixed_storage import MixedStorage
 from appliance.recordings.objects.move_model import Move, MoveResult
 from appliance.recordings.objects.moving import Mover, read_move, start_move
@@ -46,10 +47,28 @@ async def imported(
         yield bench, bucket
 
 
-async def move(bench: ImportBench, to: str, *, dry_run: bool = False) -> list[str | None]:
+class WatchedJournal(ObjectJournal):
+    """A journal that sets `refused` when the objects that a caller claims are in use."""
+
+    def __init__(self, store: Database) -> None:
+        super().__init__(store)
+        self.refused = trio.Event()
+
+    @asynccontextmanager
+    async def claim(self, record_id: str) -> AsyncIterator[Claim | None]:
+        """Claim objects."""
+        async with super().claim(record_id) as claim:
+            if claim is None:
+                self.refused.set()
+            yield claim
+
+
+async def move(
+    bench: ImportBench, to: str, journal: ObjectJournal | None = None, *, dry_run: bool = False
+) -> list[str | None]:
     """Move r1; return the problems."""
     found = Move(to_bucket=to == "s3", dry_run=dry_run)
-    journal = ObjectJournal(bench.database)
+    journal = journal or ObjectJournal(bench.database)
     mover = Mover(cast(Any, bench.files), bench.recordings, journal, found, cast(Any, bench.log))
     with trio.fail_after(MOVE_S):
         await mover.run(["r1"])
@@ -64,10 +83,10 @@ async def test_move_waits_for_the_sweeper_that_cleans_up_after_a_crash(
     database_url: str, tmp_path: Path, s3: S3Server
 ) -> None:
     async with imported(database_url, tmp_path, s3) as (bench, _):
-        problems = list[str | None]()
+        problems, journal = list[str | None](), WatchedJournal(bench.database)
 
         async def run() -> None:
-            problems.extend(await move(bench, "disk"))
+            problems.extend(await move(bench, "disk", journal))
 
         async with (
             trio.open_nursery() as nursery,
@@ -75,7 +94,7 @@ async def test_move_waits_for_the_sweeper_that_cleans_up_after_a_crash(
         ):
             assert free
             nursery.start_soon(run)
-            await trio.sleep(1)
+            await journal.refused.wait()
             assert problems == []
 
         assert problems == [None]
