@@ -42,6 +42,7 @@ class _Pieces:
         self._sender, self._receiver = trio.open_memory_channel[tuple[bytes, bool]](0)
         """A piece, and whether it is the last one."""
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._failure: Exception | None = None
 
     async def run(self) -> None:
@@ -56,8 +57,9 @@ class _Pieces:
 
     async def _hold(self, piece: bytes) -> None:
         self._held.append(piece)
-        if sum(map(len, self._held)) >= HELD_BYTES:
-            whole, self._held = b"".join(self._held), []
+        self._held_bytes += len(piece)
+        if self._held_bytes >= HELD_BYTES:
+            whole, self._held, self._held_bytes = b"".join(self._held), [], 0
             await self._sender.send((whole, False))
 
     async def first(self) -> tuple[bytes, bool]:

@@ -73,6 +73,18 @@ async def test_end_after_a_full_piece_is_sent_too() -> None:
         assert client.body == PIECE + b"z"
 
 
+async def test_pieces_of_a_byte_are_collected_in_reasonable_time() -> None:
+    async def produce(send: Sink) -> None:
+        for _ in range(HELD_BYTES // 1000):
+            await trio.lowlevel.checkpoint()
+            for _ in range(1000):
+                await send(b"x")
+
+    client = QuartClient()
+    await run(client, produce)
+    assert len(client.body) == HELD_BYTES // 1000 * 1000
+
+
 @pytest.mark.parametrize(("parts", "started"), [((b"a",), False), ((PIECE, b"b"), True)])
 async def test_failure_is_raised_and_the_response_has_no_end(
     parts: tuple[bytes, ...], started: bool
