@@ -26,7 +26,7 @@ from appliance.servers.administration import list_servers
 from appliance.servers.maintenance.rules import Window
 from appliance.servers.maintenance.windows import list_windows, next_windows
 from appliance.servers.versions.watch import VersionRow, list_versions
-from appliance.system.threads import map_in_slices
+from appliance.system.threads import map_in_slices, run_abandonable
 
 _READ_S = 4.0
 _SLOW_EVERY_S = 5.0
@@ -263,6 +263,6 @@ async def read_work(features: Features, threads: trio.CapacityLimiter) -> Work:
 
 async def _in_thread(read: Callable[[], T], threads: trio.CapacityLimiter) -> T | None:
     try:
-        return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=threads)
+        return await run_abandonable(read, threads)
     except OSError:
         return None  # doctor says why

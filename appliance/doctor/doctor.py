@@ -55,6 +55,7 @@ from appliance.servers.administration import find_server, list_servers
 from appliance.servers.maintenance.rules import Phase
 from appliance.servers.maintenance.windows import list_windows
 from appliance.system.disk_facts import DirectoryFacts
+from appliance.system.threads import run_abandonable
 
 _CHECK_S = 9.0
 """Limit of each check, so that the whole call answers within 10 s."""
@@ -158,7 +159,7 @@ class _Examination:
         self._threads = trio.CapacityLimiter(_THREADS)
 
     async def _in_thread(self, probe: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(probe, abandon_on_cancel=True, limiter=self._threads)
+        return await run_abandonable(probe, self._threads)
 
     async def settings(self) -> list[Finding]:
         """Check the configuration."""

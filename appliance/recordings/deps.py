@@ -32,6 +32,7 @@ from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.recordings.uploads.refused import RefusedUploads
 from appliance.settings import Settings
+from appliance.system.threads import run_abandonable
 from appliance.tenants.deps import TenantDeps
 
 _STORAGE_THREADS = 32
@@ -102,4 +103,4 @@ class RecordingDeps:
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call of the storage."""
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+        return await run_abandonable(call, self.threads)

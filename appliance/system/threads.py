@@ -33,6 +33,15 @@ async def run_sized(size: int, work: Callable[[], T], *, inline_bytes: int = INL
     return await trio.to_thread.run_sync(work)
 
 
+async def run_abandonable(call: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+    """Call `call` in a thread, which goes on without its caller when that is cancelled.
+
+    For disks and buckets, which may hang. `limiter` bounds the threads of one kind of work, so that
+    another kind does not wait for them.
+    """
+    return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+
+
 async def map_in_slices(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
     """Return what `function` makes of each item; other tasks run after every SLICE_S."""
     found: list[T] = []

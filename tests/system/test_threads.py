@@ -8,7 +8,13 @@ import time
 import pytest
 import trio
 
-from appliance.system.threads import INLINE_BYTES, SLICE_S, map_in_slices, run_sized
+from appliance.system.threads import (
+    INLINE_BYTES,
+    SLICE_S,
+    map_in_slices,
+    run_abandonable,
+    run_sized,
+)
 
 
 @pytest.mark.parametrize(("size", "here"), [(0, True), (INLINE_BYTES, True), (10**6, False)])
@@ -47,3 +53,14 @@ async def test_other_tasks_run_between_the_slices_of_a_long_list() -> None:
 
     assert made == [-item for item in range(10)]
     assert turns >= 10
+
+
+async def test_cancelled_caller_does_not_wait_for_a_call_that_hangs() -> None:
+    limiter, hangs = trio.CapacityLimiter(1), threading.Event()
+    with trio.fail_after(30):
+        with trio.move_on_after(0.05):
+            await run_abandonable(lambda: hangs.wait(60), limiter)
+        assert limiter.borrowed_tokens == 1
+
+        hangs.set()
+        assert await run_abandonable(threading.get_ident, limiter) != threading.get_ident()

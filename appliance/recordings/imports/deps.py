@@ -17,6 +17,7 @@ from appliance.recordings.imports.model import MAX_ATTEMPTS, SpooledTar
 from appliance.recordings.imports.spool import Spool
 from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
+from appliance.system.threads import run_abandonable
 
 MAX_CONCURRENCY = 4
 """Each import holds a connection to PostgreSQL, two while it moves files; the pool has 10."""
@@ -66,4 +67,4 @@ class Importer:
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call; on cancellation its thread is abandoned, which calls tolerate."""
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+        return await run_abandonable(call, self.threads)

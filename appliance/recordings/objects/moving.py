@@ -33,6 +33,7 @@ from appliance.recordings.objects.objects import RecordingObjects
 from appliance.recordings.objects.work import remove_unfinished
 from appliance.recordings.recording import Recording, is_deleted
 from appliance.recordings.store import RecordingStore
+from appliance.system.threads import run_abandonable
 
 MAX_CONCURRENCY = 4
 """Each recording holds a connection to PostgreSQL, two while its row is locked."""
@@ -315,7 +316,7 @@ class Mover:
                 await self._thread(partial(move, now.record_id, format))
 
     async def _thread(self, call: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+        return await run_abandonable(call, self.threads)
 
 
 def _find_files(disk: RecordingFiles, format: str, record_id: str) -> Path | None:

@@ -25,6 +25,7 @@ from appliance.recordings.objects.objects import RecordingObjects
 from appliance.recordings.recording import is_deleted
 from appliance.recordings.storage import NewObjects
 from appliance.recordings.store import RecordingStore
+from appliance.system.threads import run_abandonable
 
 _AT_ONCE = 2
 """Each holds a connection to PostgreSQL."""
@@ -74,7 +75,7 @@ class ObjectWork:
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call."""
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+        return await run_abandonable(call, self.threads)
 
     async def work_forever(self) -> None:
         """Do the work that is queued until cancelled."""
