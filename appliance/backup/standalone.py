@@ -25,15 +25,12 @@ from appliance.backup.transfer import (
     write_backup,
 )
 from appliance.faults import DatabaseDown, StoreDown
+from appliance.instruments import Metrics
 from appliance.log import get_logger
-from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import open_postgres_store
 from appliance.postgres.errors import DatabaseRefused
-from appliance.redis.scripts import load_scripts
-from appliance.redis.store import open_redis_stores, redis_address
 from appliance.settings import Settings
+from appliance.stores import open_stores
 from appliance.system.embedded.state import EmbeddedStoresError
-from appliance.system.embedded.stores import open_embedded_stores
 
 CONNECT_S = 30.0
 
@@ -52,39 +49,20 @@ async def transfer(
 
     Raises TRANSFER_ERRORS, possibly in exception groups.
     """
-    log, stores = get_logger("appliance"), settings.stores
-    if call == "writeBackup" and body["part"] == Part.POOL:
-        stores = replace(stores, database_disabled=True)  # it need not be started
-    async with (
-        open_embedded_stores(
-            stores.state_dir,
-            redis=stores.redis_embedded,
-            postgres=stores.database_embedded,
-            log=log,
-        ) as embedded,
-        open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
-        open_redis_stores(
-            redis_address(stores, embedded.redis_url),
-            namespace=stores.redis_namespace,
-            scripts=load_scripts(),
-            log=log,
-        ) as redis,
-    ):
+    log = get_logger("appliance")
+    if call == "writeBackup" and body["part"] == Part.POOL:  # PostgreSQL need not be started
+        settings = replace(settings, stores=replace(settings.stores, database_disabled=True))
+    async with open_stores(settings, log, Metrics()) as stores:
+        redis, database = stores.redis.background, stores.database
         with trio.move_on_after(CONNECT_S):
-            await redis.background.client.wait_connected()
-        deps = BackupDeps(log, lambda: time.time_ns() // 1_000_000, redis.background, None)
-        url = stores.database_url or embedded.database_url
-        if stores.database_disabled or url is None:
-            return await _transfer(deps, call, body, descriptor)
-        async with open_postgres_store(
-            url, prepared_statements=stores.prepared_statements, log=log
-        ) as database:
+            await redis.client.wait_connected()
+        if database is not None:
             with trio.move_on_after(CONNECT_S):
                 await database.wait_ready()
             if not database.ready:
                 raise DatabaseDown(f"PostgreSQL cannot be used: {database.down_reason}")
-            found = BackupDeps(deps.log, deps.now_ms, deps.redis, database)
-            return await _transfer(found, call, body, descriptor)
+        deps = BackupDeps(log, lambda: time.time_ns() // 1_000_000, redis, database)
+        return await _transfer(deps, call, body, descriptor)
 
 
 async def _transfer(

@@ -17,12 +17,10 @@ from appliance.http.client.pool import MAX_TOTAL, PoolTransport
 from appliance.instruments import Metrics
 from appliance.log import EventLogger, current_request_id
 from appliance.model import PlacementRules
-from appliance.postgres.asyncio_bridge import open_asyncio_loop
-from appliance.postgres.database import Database, open_postgres_store
-from appliance.redis.scripts import load_scripts
-from appliance.redis.store import RedisStores, open_redis_stores, redis_address
-from appliance.settings import Settings, StoreSettings
-from appliance.system.embedded.stores import open_embedded_stores
+from appliance.postgres.database import Database
+from appliance.redis.store import RedisStores
+from appliance.settings import Settings
+from appliance.stores import open_stores
 from appliance.system.host_facts import authorities_problem, certificate_problem
 
 
@@ -48,31 +46,15 @@ class TlsFilesError(Exception):
 async def open_connections(
     settings: Settings, log: EventLogger, *, max_outgoing: int = MAX_TOTAL
 ) -> AsyncIterator[Connections]:
-    """Open the embedded stores (outermost, so that they stop last) and every connection.
+    """Open the stores (outermost, so that they stop last) and every connection.
 
     Raises TlsFilesError.
     """
     _check_tls_files(settings)
-    stores, servers, metrics = settings.stores, settings.servers, Metrics()
+    servers, metrics = settings.servers, Metrics()
     async with (
-        open_embedded_stores(
-            stores.state_dir,
-            redis=stores.redis_embedded,
-            postgres=stores.database_embedded,
-            log=log,
-        ) as embedded,
-        open_asyncio_loop(tuned="asyncio-loop" not in settings.tuning_off, log=log),
-        open_redis_stores(
-            redis_address(stores, embedded.redis_url),
-            namespace=stores.redis_namespace,
-            scripts=load_scripts(),
-            log=log,
-            latency=metrics.stores,
-            min_replicas=stores.redis_min_replicas,
-            slow=metrics.slow_redis,
-        ) as redis,
-        open_journal(redis.background, now_ms, platform.node(), log) as events,
-        _open_database(stores, embedded.database_url, metrics, log) as database,
+        open_stores(settings, log, metrics) as stores,
+        open_journal(stores.redis.background, now_ms, platform.node(), log) as events,
         aclosing(
             PoolTransport(
                 open_ssl_context(_path(servers.ca_file)), max_total=min(max_outgoing, MAX_TOTAL)
@@ -90,6 +72,7 @@ async def open_connections(
             remember_lists_s=1.5 * settings.polling.interval_s,
             request_id=current_request_id,
         )
+        redis, database = stores.redis, stores.database
         async with open_callback_connections(settings, redis, database, now_ms, log) as callbacks:
             yield Connections(redis, database, bbb, metrics, callbacks, pool, events)
 
@@ -118,24 +101,6 @@ def placement_rules(settings: Settings) -> PlacementRules:
         ttl_s=settings.meetings.ttl_s,
         creating_ms=settings.meetings.creating_limit_ms,
     )
-
-
-@asynccontextmanager
-async def _open_database(
-    stores: StoreSettings, embedded_url: str | None, metrics: Metrics, log: EventLogger
-) -> AsyncIterator[Database | None]:
-    url = stores.database_url or embedded_url
-    if stores.database_disabled or url is None:
-        yield None
-        return
-    async with open_postgres_store(
-        url,
-        prepared_statements=stores.prepared_statements,
-        retry_count=stores.database_retry_count,
-        log=log,
-        latency=metrics.stores,
-    ) as database:
-        yield database
 
 
 def now_ms() -> int:
