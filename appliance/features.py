@@ -58,6 +58,8 @@ class Features:
     exposition: MetricsDeps
     checksum_errors: ChecksumErrors
     events: EventJournal
+    analytics_files: AnalyticsFiles
+    """Also with ANALYTICS_STORE off: older reports are still pruned and erased."""
     usage: UsageDeps | None = None
     """None: there is no database."""
 
@@ -68,7 +70,7 @@ class Features:
         return PrivacyDeps(
             self.log,
             self.recordings,
-            self.callbacks.analytics_files or AnalyticsFiles(self.settings.stores.state_dir),
+            self.analytics_files,
             usage,
             PrivacyStore(None if usage is None else usage.table.database, self.redis.background),
         )

@@ -18,7 +18,6 @@ import trio
 from appliance.admin.control_socket import ControlSocketError, serve_control
 from appliance.admin.routes import make_control_app
 from appliance.callbacks.analytics import prune_reports_forever
-from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.attempt import make_callback_tools
 from appliance.callbacks.connections import CallbackConnections
 from appliance.callbacks.ended import notify_ended_forever
@@ -243,7 +242,7 @@ def _services(
 ) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
     """Return the services that do not depend on recordings."""
     hooks = make_hooks(features.fleet)
-    usage, reports = features.usage, AnalyticsFiles(features.settings.stores.state_dir)
+    usage, reports = features.usage, features.analytics_files
     prune_reports = partial(prune_reports_forever, features.callbacks, reports)
     return (
         ("poller", partial(poller.run, features.servers)),

@@ -107,7 +107,8 @@ def make_features(
     retired = RetiredServers(redis.background, settings.registry.retired_ms)
     pool = PoolDeps(PoolRecords(redis), retired, connections.bbb, log, now_ms, end_reach_ms)
     tenants = _make_tenants(parts)
-    callbacks = _make_callbacks(parts, pool, tenants)
+    reports = AnalyticsFiles(settings.stores.state_dir)
+    callbacks = _make_callbacks(parts, pool, tenants, reports)
     recordings = make_recording_deps(
         *(callbacks, database, redis.foreground, tasks.recording_jobs, metrics, connections.http)
     )
@@ -142,6 +143,7 @@ def make_features(
         exposition=_make_exposition(parts, servers, recordings, fleet),
         checksum_errors=checksum_errors,
         events=connections.events,
+        analytics_files=reports,
     )
 
 
@@ -178,11 +180,12 @@ def _make_audit(parts: _Parts) -> AuditTrail:
     )
 
 
-def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> CallbackDeps:
+def _make_callbacks(
+    parts: _Parts, pool: PoolDeps, tenants: TenantDeps, reports: AnalyticsFiles
+) -> CallbackDeps:
     settings, redis = parts.settings, parts.connections.redis
     opened = parts.connections.callbacks
     hooks = HookStore(redis.background)
-    reports = AnalyticsFiles(settings.stores.state_dir) if settings.analytics_store else None
     return CallbackDeps(
         settings=settings,
         log=parts.log,
@@ -197,7 +200,7 @@ def _make_callbacks(parts: _Parts, pool: PoolDeps, tenants: TenantDeps) -> Callb
         handback=Handback(redis.background),
         hooks=hooks,
         hook_cache=HookCache(hooks, multitenancy=settings.api.multitenancy),
-        analytics_files=reports,
+        analytics_files=reports if settings.analytics_store else None,
         secret_key_base=parts.secret_key_base,
     )
 

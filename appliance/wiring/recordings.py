@@ -83,8 +83,8 @@ def make_recording_deps(
         files=files,
         work=(
             None
-            if database is None or objects is None
-            else _make_object_work(callbacks, database, objects)
+            if database is None or store is None or objects is None
+            else _make_object_work(callbacks, database, store, objects)
         ),
         objects=None if objects is None else ObjectPlayback(objects, settings.s3),
         change_notes=ChangeNotes(settings.recordings),
@@ -123,11 +123,11 @@ def count_faults(metrics: Metrics) -> Callable[[str], None]:
 
 
 def _make_object_work(
-    callbacks: CallbackDeps, database: Database, objects: RecordingObjects
+    callbacks: CallbackDeps, database: Database, store: RecordingStore, objects: RecordingObjects
 ) -> ObjectWork:
     return ObjectWork(
         journal=ObjectJournal(database),
-        recordings=RecordingStore(database),
+        recordings=store,
         objects=objects,
         log=callbacks.log,
         faults=callbacks.faults,
@@ -148,9 +148,7 @@ def _make_admin(
     worker = files.objects.worker if isinstance(files, MixedStorage) else None
     importer = Importer(
         # One store, so that a listing after an import is not that of before.
-        journal=ImportJournal(
-            database, log, urls=callbacks.urls, wake=callbacks.queue.wake, recordings=store
-        ),
+        journal=ImportJournal(database, store, log, urls=callbacks.urls, wake=callbacks.queue.wake),
         recordings=store,
         spool=Spool(recordings, worker=worker),
         files=files,

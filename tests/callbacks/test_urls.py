@@ -150,7 +150,7 @@ async def test_recordings_of_two_tenants_with_one_id_are_told_to_each(
     ):
         urls = CallbackUrls(bench.database, pool.res.redis.foreground, pool.log)
         res = rewire(pool.res, callbacks__urls=urls)
-        journal = ImportJournal(bench.database, bench.log, urls=urls)
+        journal = ImportJournal(bench.database, bench.recordings, bench.log, urls=urls)
         tools = replace(bench.tools, journal=journal)
         for tenant in tenants:
             given = (("meetingID", "math"), *ready(f"http://{tenant.name}/").items())

@@ -134,7 +134,7 @@ async def open_place(
         }
         async with (
             open_live(redis_url, redis_namespace, bbbs[1:], spread=True, **variables) as pool,
-            _with_recordings(rewire(pool.res, callbacks__analytics_files=files), room) as (
+            _with_recordings(rewire(pool.res, analytics_files=files), room) as (
                 res,
                 recordings,
             ),

@@ -22,6 +22,7 @@ from appliance.audit.store import WaitingEntries
 from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
+from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.client import CallbackClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
@@ -319,6 +320,7 @@ def make_test_features(
         ),
         checksum_errors=checksum_errors,
         events=EventJournal(redis.background, now_ms, "test"),
+        analytics_files=AnalyticsFiles(settings.stores.state_dir),
         exposition=MetricsDeps(
             settings, book, faults, now_ms, metrics, pool, callbacks, recordings, fleet
         ),

@@ -118,7 +118,7 @@ async def open_import_bench(
         with trio.fail_after(READY_S):
             await database.wait_ready()
         recordings = RecordingStore(database)
-        journal = ImportJournal(database, log)
+        journal = ImportJournal(database, recordings, log)
         tools = Importer(
             journal=journal,
             recordings=recordings,

@@ -100,7 +100,7 @@ async def traces(
             for store in queue.stores:
                 assert await store.add(callback, f"key-{number}")
         await usage.table.name_tenants({"t-1": "school", "t-2": "t-2"})
-        res = rewire(res, callbacks__analytics_files=files)
+        res = rewire(res, analytics_files=files)
         async with open_control(res) as control:
             yield Traces(control, files, bench, res.redis.background, usage)
 

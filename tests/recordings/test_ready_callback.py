@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from appliance.recordings.imports.journal import ImportJournal
 from appliance.recordings.imports.merge import ImportRules
 from appliance.recordings.imports.model import ImportState, SpooledTar
 from appliance.recordings.recording import Recording
+from appliance.recordings.store import RecordingStore
 from tests.doubles.callback_bench import CallbackBench, open_callback_bench
 from tests.doubles.recordings import make_format, make_recording
 from tests.doubles.store_servers import PostgresServer
@@ -47,16 +48,18 @@ class Importing:
         return [one.callback for one in reversed(await self.bench.rows.show(None, 100))]
 
 
+def journal_of(bench: CallbackBench, wake: Callable[[], None] = lambda: None) -> ImportJournal:
+    recordings = RecordingStore(bench.database)
+    return ImportJournal(bench.database, recordings, bench.log, urls=bench.urls, wake=wake)
+
+
 @pytest.fixture
 async def importing(
     redis_url: str, redis_namespace: str, database_url: str
 ) -> AsyncIterator[Importing]:
     woken: list[bool] = []
     async with open_callback_bench(redis_url, redis_namespace, database_url) as bench:
-        journal = ImportJournal(
-            bench.database, bench.log, urls=bench.urls, wake=lambda: woken.append(True)
-        )
-        yield Importing(bench, journal, woken)
+        yield Importing(bench, journal_of(bench, lambda: woken.append(True)), woken)
 
 
 async def test_import_queues_the_callback_and_links_the_meeting(importing: Importing) -> None:
@@ -122,7 +125,7 @@ async def test_callbacks_that_a_scalelite_left_are_sent(
     name = urlsplit(empty_database_url).path.removeprefix("/")
     postgres_server.sql(SCALELITE_DUMP.read_text(), name)
     async with open_callback_bench(redis_url, redis_namespace, empty_database_url) as bench:
-        importing = Importing(bench, ImportJournal(bench.database, bench.log, urls=bench.urls), [])
+        importing = Importing(bench, journal_of(bench), [])
         of = "981810d6-1b91-4022-9f8d-71c128cd378e"
         await importing.run(make_recording("new", meeting_id="phys", metadata=(("tenant-id", of),)))
         await importing.run(make_recording("new-2", meeting_id="math-1"))

@@ -90,19 +90,19 @@ class ImportJournal:
     def __init__(
         self,
         store: Database,
+        recordings: RecordingStore,
         log: Log,
         *,
         urls: CallbackUrls | None = None,
         wake: Callable[[], None] = lambda: None,
-        recordings: RecordingStore | None = None,
     ) -> None:
-        """`urls` may hold URLs that are not in the database yet; `wake` is called after a commit
-        that queued a callback. `recordings`: the store whose listings an import changes."""
+        """`recordings`: the store whose listings an import changes. `urls` may hold URLs that are
+        not in the database yet; `wake` is called after a commit that queued a callback."""
         self._store = store
         self._urls = urls
         self._wake = wake
         self._log = log
-        self._recordings = recordings or RecordingStore(store)
+        self._recordings = recordings
         self._claims: dict[int, Transaction] = {}
 
     @asynccontextmanager
