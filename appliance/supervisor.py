@@ -19,7 +19,6 @@ from appliance.admin.control_socket import ControlSocketError, serve_control
 from appliance.admin.routes import make_control_app
 from appliance.callbacks.analytics import prune_reports_forever
 from appliance.callbacks.attempt import make_callback_tools
-from appliance.callbacks.connections import CallbackConnections
 from appliance.callbacks.ended import notify_ended_forever
 from appliance.callbacks.sender import CallbackSender
 from appliance.console.app import make_console_app
@@ -170,7 +169,8 @@ async def _serve(
 ) -> None:
     """Start every service, report readiness, and stop the services in order when `stop` is set."""
     background, poller, recording_jobs = Background(log), Poller(), RecordingJobs(log)
-    sender = _callback_sender(connections.callbacks, log)
+    callbacks = connections.callbacks
+    sender = CallbackSender(callbacks.stores, callbacks.urls, secrets.token_hex(8), log)
     tasks = Tasks(background, poller, sender, recording_jobs)
     features = make_features(settings, connections, tasks, log)
     console = make_console(features) if settings.console.enabled else None
@@ -184,9 +184,8 @@ async def _serve(
             for name, listener in listeners.items()
         }
         await services.start(serve_control, make_control_app(features), settings.control, log)
-        call_front_ends = partial(
-            sender.run, make_callback_tools(features.callbacks, connections.callbacks.client)
-        )
+        tools = make_callback_tools(features.callbacks, callbacks.client)
+        call_front_ends = partial(sender.run, tools)
         for name, service in _services(features, poller, call_front_ends, systemd):
             services.start_soon(supervise, name, service, log)
         if features.recordings.admin is not None:
@@ -309,10 +308,6 @@ def _listeners(
         for name, app, binds, maximum in asked
         if binds
     }
-
-
-def _callback_sender(callbacks: CallbackConnections, log: EventLogger) -> CallbackSender:
-    return CallbackSender(callbacks.stores, callbacks.urls, secrets.token_hex(8), log)
 
 
 def _own_url(urls: list[str]) -> str | None:

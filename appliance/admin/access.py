@@ -20,9 +20,7 @@ from quart import Request, Response
 
 from appliance.admin_calls.actors import (
     ACTOR_KEY,
-    CLIENT_KEY,
     Actor,
-    shown_address,
     signed_actor,
 )
 from appliance.bbb import errors
@@ -32,6 +30,7 @@ from appliance.bbb.params import Params, parse_query
 from appliance.bbb.xml import XML_TYPE, render_error
 from appliance.fault_log import FaultLog
 from appliance.http.authorization import parse_bearer
+from appliance.http.origin import client_of
 from appliance.settings import Settings
 from appliance.tokens.deps import TokenDeps
 from appliance.tokens.find import find_token
@@ -117,7 +116,7 @@ class PublicAccess:
 
     async def identify(self, name: str, request: Request) -> tuple[Actor, Params]:
         """Check the token, or content type and checksum; nothing of the body has been read."""
-        client = str(cast(dict[str, Any], request.scope)[CLIENT_KEY])
+        client = client_of(request.scope)
         query: bytes = request.query_string
         secret = parse_bearer(request.headers.get("authorization"))
         foreign_body = (
@@ -143,7 +142,7 @@ class PublicAccess:
             reason = "the token is unknown, has expired or was revoked"
             headers = {"WWW-Authenticate": "Bearer"}
             raise Denied(errors.CHECKSUM_ERROR, 401, headers, reason=reason)
-        who = f"token {token.name} {shown_address(client)}"
+        who = f"token {token.name} {client}"
         return Actor(who, token.role, token.tenant_id)
 
     def _is_signed(self, name: str, query: bytes) -> bool:

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
+from appliance.http.origin import shown_address
 from appliance.model import TenantId
 
 ACTOR_KEY = "appliance.actor"
 """Scope key: the Actor connected to the control socket."""
-CLIENT_KEY = "appliance.client"
-"""Scope key: the address of a client of the public listener, as trusted proxies report it."""
 FILE_KEY = "appliance.file"
 """Scope key: returns the descriptor of a file that came over the control socket, or None."""
-UNKNOWN = "unknown"
-_MAX_ADDRESS = 64
-"""A proxy may have written it; no address is longer."""
 
 
 class Role(StrEnum):
@@ -56,13 +51,3 @@ def local_actor(uid: int, user_name: str | None) -> Actor:
 def signed_actor(address: str) -> Actor:
     """Return the client of a signed request, which is known by its address only."""
     return Actor(f"checksum {shown_address(address)}")
-
-
-def shown_address(address: str) -> str:
-    """Return a client's address, cut to a sensible length."""
-    return address[:_MAX_ADDRESS] or UNKNOWN
-
-
-def client_of(scope: Any) -> str:
-    """Return the address of the client of a request to the public listener, for the log."""
-    return shown_address(str(scope.get(CLIENT_KEY, UNKNOWN)))

@@ -86,7 +86,7 @@ def parse_answer(body: bytes) -> ServerAnswer:
     Any returncode except SUCCESS is a failure. Raises MalformedAnswer: not well-formed, a DTD, or
     no returncode.
     """
-    root = _parse(body)
+    root = parse_tree(body)
     created = (root.findtext("createTime") or "")[:_MAX_DIGITS] or None
     return ServerAnswer(_succeeded(root), _text(root, "messageKey"), _in_utf8(body, root), created)
 
@@ -111,7 +111,7 @@ def read_meeting_elements(elements: Sequence[bytes]) -> list[ReadMeeting] | None
     if b"<!" in joined or b"<?" in joined or _ODD_END(joined):
         return None
     try:
-        return [_read_meeting(*one) for one in zip(_parse(joined), elements, strict=True)]
+        return [_read_meeting(*one) for one in zip(parse_tree(joined), elements, strict=True)]
     except MalformedAnswer:
         return None
 
@@ -161,7 +161,7 @@ def parse_version(body: bytes) -> str | None:
 
     Raises MalformedAnswer as `parse_answer`.
     """
-    root = _parse(body)
+    root = parse_tree(body)
     _succeeded(root)
     return _text(root, "bbbVersion")
 
@@ -217,7 +217,7 @@ def select_sessions(body: bytes, meetings: Collection[str]) -> list[bytes]:
     """
     return [
         etree.tostring(session, encoding="utf-8", with_tail=False)
-        for session in _parse(body).iterfind("sessions/meeting")
+        for session in parse_tree(body).iterfind("sessions/meeting")
         if _text(session, "meetingID") in meetings
     ]
 
@@ -253,11 +253,7 @@ def render_known_meeting(meeting: KnownMeeting) -> bytes:
 
 
 def parse_tree(body: bytes) -> etree._Element:
-    """Parse an answer as strictly as `parse_answer`. Raises MalformedAnswer."""
-    return _parse(body)
-
-
-def _parse(body: bytes) -> etree._Element:
+    """Parse an answer; one with a DTD or too many elements is refused. Raises MalformedAnswer."""
     _refuse_dtd(body)
     if body.count(b"<") > _MAX_TAGS:
         raise MalformedAnswer("the answer has too many elements")

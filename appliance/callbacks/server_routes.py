@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, request
 
-from appliance.admin_calls.actors import client_of
 from appliance.callbacks import analytics
 from appliance.callbacks.analytics_rules import ANALYTICS_CALL, MAX_BODY_BYTES, BadReport
 from appliance.callbacks.deps import CallbackDeps
@@ -16,6 +15,7 @@ from appliance.callbacks.ended import record_end, relay_end
 from appliance.callbacks.ended_rules import ENDED_CALL
 from appliance.faults import StoreDown
 from appliance.http.messages import read_body
+from appliance.http.origin import client_of
 from appliance.http.quart_app import text_response
 from appliance.http.quart_exchange import current_exchange
 from appliance.tenants.end_callback import END_CALLBACK_CALL

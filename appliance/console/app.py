@@ -5,7 +5,6 @@ from __future__ import annotations
 from quart import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.console.core import Console
 from appliance.console.routes import make_console_blueprint
 from appliance.console.templating import PREFIX
@@ -18,7 +17,7 @@ from appliance.http.messages import (
     Send,
     read_request,
 )
-from appliance.http.origin import OriginReader
+from appliance.http.origin import CLIENT_KEY, OriginReader
 from appliance.http.quart_app import make_quart_app, refuse_method, text_response
 from appliance.http.quart_exchange import Exchange
 

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, quote
 from quart import Blueprint, Response, request
 
 from appliance.admin.routes import make_admin_calls
-from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.console.core import (
     AGAIN_S,
     ChangeFailed,
@@ -39,6 +38,7 @@ from appliance.faults import DatabaseDown, StoreDown
 from appliance.features import Features
 from appliance.http.errors import HttpError
 from appliance.http.messages import read_body
+from appliance.http.origin import client_of
 from appliance.http.quart_app import text_response
 from appliance.http.quart_exchange import current_exchange
 
@@ -114,7 +114,7 @@ class _PageViews:
         """Answer a request unless it may not be; turn failures into pages."""
         texts = self._console.languages.choose(request.headers.get("accept-language", ""))
         exchange = current_exchange()
-        if not is_private(exchange.request, exchange.origin, _client()):
+        if not is_private(exchange.request, exchange.origin, client_of(request.scope)):
             line = "The console is not served over plain HTTP: use https."
             return text_response(403, line)
         try:
@@ -233,7 +233,7 @@ class _PageViews:
         return await self._guard(self._log_in)
 
     async def _log_in(self, texts: Texts) -> Response:
-        console, client = self._console, _client()
+        console, client = self._console, client_of(request.scope)
         try:
             _check_origin()
         except PageFailed as error:
@@ -337,10 +337,6 @@ class _PageViews:
     async def nothing(self, rest: str) -> Response:
         """Answer an address that no page has."""
         return await self._guard(lambda texts: self._serve(NOTHING, texts, {}))
-
-
-def _client() -> str:
-    return str(cast(dict[str, Any], request.scope)[CLIENT_KEY])
 
 
 def _check_origin() -> None:

@@ -11,10 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
 
 from appliance.http.messages import Request
 
 Network = IPv4Network | IPv6Network
+
+CLIENT_KEY = "appliance.client"
+"""Scope key of blueprints: the client's address, as trusted proxies report it."""
+_MAX_ADDRESS = 64
+"""A proxy may have written it; no address is longer."""
 
 # A name or an address, and a port, that may stand in a URL. The Host header may hold anything.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
@@ -111,6 +117,16 @@ def _parse_host(host: bytes) -> tuple[str, str]:
     """Return the authority and the name of a Host field; few hosts are asked for."""
     authority = host.decode("latin-1").strip()
     return authority, strip_port(authority).lower()
+
+
+def client_of(scope: Any) -> str:
+    """Return the address of the client of a request, for the log; "unknown" if none is known."""
+    return shown_address(str(scope.get(CLIENT_KEY, "")))
+
+
+def shown_address(address: str) -> str:
+    """Return a client's address for the log, cut to a sensible length."""
+    return address[:_MAX_ADDRESS] or "unknown"
 
 
 def strip_port(host: str) -> str:

@@ -11,7 +11,6 @@ from functools import lru_cache
 
 import trio
 
-from appliance.admin_calls.actors import CLIENT_KEY
 from appliance.admin_calls.call import PREFIX as ADMIN_PREFIX
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError
@@ -32,7 +31,7 @@ from appliance.http.messages import (
     read_request,
     send_response,
 )
-from appliance.http.origin import OriginReader, RequestOrigin
+from appliance.http.origin import CLIENT_KEY, OriginReader, RequestOrigin
 from appliance.http.quart_exchange import Exchange
 from appliance.log import request_context
 from appliance.meetings.routes import make_frequent_calls

@@ -21,7 +21,7 @@ from appliance.system.wire import Wire
 MAX_OUTSTANDING = 4096
 """Maximum number of batches that wait for replies; further ones would miss their deadline."""
 _CHECK_S = 0.05
-"""Deadlines are checked at most so often."""
+"""Minimum interval between deadline checks."""
 _MISSING = object()
 
 
@@ -93,7 +93,7 @@ class RedisLink:
                     nursery.start_soon(self._until_lost, self._send)
                     nursery.start_soon(self._until_lost, self._watch)
         finally:
-            self._lose("closed by the client")
+            self.drop("closed by the client")
             self._wire.close()
             for exchange in self._waiting:
                 exchange.fail(f"connection lost: {self._lost}")
@@ -123,21 +123,18 @@ class RedisLink:
 
     def drop(self, reason: str) -> None:
         """Give the connection up; `run` returns the reason and waiting callers get RedisDown."""
-        self._lose(reason)
+        if self._lost is None:
+            self._lost = reason
+            self._on_lost()
+            self._tasks.cancel()
 
     async def _until_lost(self, serve: Callable[[], Any]) -> None:
         try:
             await serve()
         except LOST as error:
-            self._lose(lost_reason(error))
+            self.drop(lost_reason(error))
         except RedisDown as error:
-            self._lose(error.reason)
-
-    def _lose(self, reason: str) -> None:
-        if self._lost is None:
-            self._lost = reason
-            self._on_lost()
-            self._tasks.cancel()
+            self.drop(error.reason)
 
     async def _send(self) -> None:
         while True:
@@ -184,7 +181,7 @@ class RedisLink:
         if isinstance(error, RedisDown):
             self._on_refusal(error)
             if error.reason == "READONLY":  # after a failover this is no longer the master
-                self._lose(error.reason)
+                self.drop(error.reason)
 
     async def _watch(self) -> None:
         """Fail callers whose deadline has passed; give up a connection without any reply."""

@@ -295,13 +295,9 @@ REDIS: Kind[str] = Kind(
 )
 
 
-def _parse_dial_string(raw: str) -> str:
-    return check_dial_string(raw)
-
-
 DIAL_STRING: Kind[str] = Kind(
     "a dial string such as sofia/external/{pin}@{host}:{port}, with no other braces than {pin},"
     " {host}, {port} and {meeting}, and without $, \\, quotes, %XX and control characters",
-    _parse_dial_string,
+    check_dial_string,
     str,
 )

@@ -15,6 +15,7 @@ from appliance.postgres.database import Database
 from appliance.usage.model import MINUTE_MS
 
 WEEK = timedelta(weeks=1)
+BUSIEST_OF = timedelta(weeks=4)
 FORECAST_WEEKS = 4
 MAX_POINTS = 5_000
 DEADLINE_S = 14.0
@@ -167,10 +168,10 @@ async def forecast_hour(database: Database, at_ms: int, zone: tzinfo | None = UT
     return round(median(found.get(one, 0) for one in known)) if known else 0
 
 
-async def find_busiest_day(database: Database, now_ms: int, weeks: int = 4) -> datetime | None:
-    """Return the day of the last weeks with the most users at once, None: nothing is known."""
+async def find_busiest_day(database: Database, now_ms: int) -> datetime | None:
+    """Return the day of the last four weeks with the most users at once; None: nothing is known."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    row = await database.fetchrow(_BUSIEST_DAY, now - weeks * WEEK, now)
+    row = await database.fetchrow(_BUSIEST_DAY, now - BUSIEST_OF, now)
     return None if row is None else row[0]
 
 

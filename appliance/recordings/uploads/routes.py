@@ -10,9 +10,9 @@ from functools import partial
 
 from quart import Blueprint, Response, request
 
-from appliance.admin_calls.actors import client_of
 from appliance.http.errors import HttpError
 from appliance.http.messages import Chunks
+from appliance.http.origin import client_of
 from appliance.http.quart_app import text_response
 from appliance.http.quart_exchange import current_exchange
 from appliance.model import ServerId
