@@ -62,7 +62,8 @@ from appliance.usage.store import UsageStore
 from appliance.usage.table import UsageTable
 from appliance.wiring.connections import Connections, now_ms, placement_rules
 from appliance.wiring.probes import make_probes
-from appliance.wiring.recordings import make_recording_deps, make_takeover_sources
+from appliance.wiring.recordings import make_recording_deps
+from appliance.wiring.takeover import make_takeover_sources
 
 
 @dataclass(frozen=True, slots=True)

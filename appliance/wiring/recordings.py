@@ -1,4 +1,4 @@
-"""Builds the dependencies of recordings and takeover from settings and open connections."""
+"""Builds the dependencies of recordings from settings and open connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from threading import Lock
 
 from appliance.callbacks.deps import CallbackDeps
-from appliance.doctor.deps import Probes
 from appliance.http.client.pool import PoolTransport
 from appliance.http.page_texts import load_page_texts
 from appliance.instruments import S3_REASONS, Metrics
@@ -39,15 +38,10 @@ from appliance.recordings.player.source import PlayerSource
 from appliance.recordings.storage import Storage
 from appliance.recordings.store import RecordingStore
 from appliance.recordings.uploads.refused import RefusedUploads
-from appliance.redis.store import RedisStore, RedisStores
+from appliance.redis.store import RedisStore
 from appliance.settings import Settings
 from appliance.settings.model import RecordingSettings
 from appliance.system.inotify import open_directory_watch
-from appliance.takeover.deps import TakeoverSources
-from appliance.takeover.file_survey import FileSurvey
-from appliance.takeover.object_survey import ObjectSurvey
-from appliance.takeover.pool_survey import PoolSurvey
-from appliance.takeover.recording_survey import RecordingSurvey
 
 
 def make_recording_deps(
@@ -65,7 +59,7 @@ def make_recording_deps(
     settings, log = callbacks.settings, callbacks.log
     store = None if database is None else RecordingStore(database)
     files: Storage = RecordingFiles(settings.recordings)
-    objects = None if database is None else _open_objects(settings, metrics)
+    objects = None if database is None else open_objects(settings, metrics)
     if objects is not None:
         objects.worker = ObjectWorker(log, count_faults(metrics))
         files = MixedStorage(objects, RecordingFiles(settings.recordings))
@@ -102,7 +96,7 @@ def make_recording_deps(
     )
 
 
-def _open_objects(settings: Settings, metrics: Metrics) -> RecordingObjects | None:
+def open_objects(settings: Settings, metrics: Metrics) -> RecordingObjects | None:
     """Return the objects of recordings; None: they are stored on the disk. Raises Boto3Missing."""
     if not settings.s3.enabled:
         return None
@@ -178,26 +172,4 @@ def make_spool_watcher(recordings: RecordingSettings, importer: Importer, log: L
         scan_interval_s=recordings.import_poll_interval_s,
         concurrency=recordings.import_concurrency,
         scan=recordings.import_poll,
-    )
-
-
-def _make_survey(settings: Settings, database: Database | None) -> FileSurvey:
-    objects = None if database is None else _open_objects(settings, Metrics())
-    if objects is None:
-        return FileSurvey(settings.recordings)
-    return ObjectSurvey(settings.recordings, objects)
-
-
-def make_takeover_sources(
-    settings: Settings,
-    redis: RedisStores,
-    database: Database | None,
-    probes: Probes,
-) -> TakeoverSources:
-    """Return the stores and files that an inspection of a Scalelite reads."""
-    return TakeoverSources(
-        pool=PoolSurvey(redis.background.client, redis.background.namespace),
-        recordings=None if database is None else RecordingSurvey(database),
-        files=_make_survey(settings, database),
-        ask_server=probes.server,
     )

@@ -74,7 +74,7 @@ from appliance.tenants.store import TenantLookup
 from appliance.tokens.deps import TokenDeps
 from appliance.tokens.store import TokenStore
 from appliance.wiring.probes import make_probes
-from appliance.wiring.recordings import make_takeover_sources
+from appliance.wiring.takeover import make_takeover_sources
 from tests.doubles.settings import settings_of
 
 CONNECT_S = 40.0

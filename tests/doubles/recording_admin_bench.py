@@ -20,7 +20,7 @@ from appliance.recordings.imports.history import ImportHistory
 from appliance.recordings.imports.spool_admin import SpoolAdmin
 from appliance.recordings.jobs import RecordingJobs
 from appliance.recordings.recording import Recording
-from appliance.wiring.recordings import make_takeover_sources
+from appliance.wiring.takeover import make_takeover_sources
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.import_tools import ImportBench, open_import_bench, recording_settings
