@@ -177,7 +177,7 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class PlaceNotes:
-    """What placing or joining a meeting tells beside its record."""
+    """Additional results of placing or joining a meeting."""
 
     refused: LimitUse | None = None
     """The limit that is reached."""
@@ -193,7 +193,7 @@ NO_NOTES = PlaceNotes()
 
 @dataclass(frozen=True, slots=True)
 class ListedRecord:
-    """What the record of a listed meeting says of it, if the appliance placed it."""
+    """The record of a listed meeting, if the appliance placed it."""
 
     moved_from: str = ""
     """The server that it was moved from, empty if it was not."""
@@ -205,7 +205,7 @@ class ListedRecord:
 
 @dataclass(frozen=True, slots=True)
 class KnownMeeting:
-    """What the store knows of a meeting whose server does not answer, as of the last poll."""
+    """A meeting whose server does not answer, as of the last poll."""
 
     id: MeetingId
     tenant_id: TenantId | None
@@ -317,7 +317,7 @@ class ServerChange:
 
 @dataclass(frozen=True, slots=True)
 class LoadWeights:
-    """What the load of a meeting consists of; see `load_of` in redis/lib.lua."""
+    """The weights in the load of a meeting; see `load_of` in redis/lib.lua."""
 
     user: float = 1.0
     video: float = 0.0

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,26 @@ def test_every_module_says_its_job() -> None:
     ]
 
     assert not silent
+
+
+def docstrings(tree: ast.AST) -> Iterator[str]:
+    """Yield the docstrings of a module, its classes, functions and attributes."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for one in body if isinstance(body, list) else ():
+            if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant):
+                yield str(one.value.value)
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    clauses = [
+        f"{module}: {text.splitlines()[0]}"
+        for module in modules()
+        for text in docstrings(ast.parse((ROOT / module).read_text()))
+        if re.match(r"(What|Who|Whom|Whose)\b", text)
+    ]
+
+    assert not clauses, "\n".join(clauses)
 
 
 # --- layers ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Who may make admin calls on which listener, and how a listener denies a request.
+"""Access to the admin calls on each listener, and how a listener denies a request.
 
 On the control socket the kernel has identified the peer (control_socket.py). On the public listener
 a request has an access token, or a checksum made with ADMIN_SECRET (else LOADBALANCER_SECRET or one

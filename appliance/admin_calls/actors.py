@@ -1,4 +1,4 @@
-"""Who makes an admin call and what it may do, and the ASGI scope keys that say it.
+"""Callers of admin calls and their roles, and the ASGI scope keys that name them.
 
 `Actor.who` is the text of the log (`by=...`) and of the audit trail.
 """
@@ -18,7 +18,7 @@ FILE_KEY = "appliance.file"
 
 
 class Role(StrEnum):
-    """What a caller may do. Each role includes those before it."""
+    """The rights of a caller. Each role includes those before it."""
 
     VIEWER = "viewer"
     """Reads everything but secrets."""
@@ -35,7 +35,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who makes an admin call."""
+    """The caller of an admin call."""
 
     who: str
     role: Role = Role.ADMIN

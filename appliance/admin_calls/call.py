@@ -83,12 +83,12 @@ class Snapshot:
     name: str
     """As the trail shows it: `server ID (bbb1.example.org)`."""
     values: Mapping[str, Any]
-    """What can be changed of it. The trail hides secrets, which their names tell."""
+    """The values that can be changed. The trail hides secrets, which their names tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audited(Generic[Deps]):
-    """What the audit trail shows of a call."""
+    """The objects of a call that the audit trail shows."""
 
     read: Callable[[Deps, Call[Any], Any], Awaitable[Mapping[str, Snapshot]]]
     """Returns the objects that the call is about, by their ids; missing ones are left out. It is

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 
 class RefusalKind(StrEnum):
-    """What a client can do about a refusal."""
+    """Kinds of refusals, by what a client can do about them."""
 
     INVALID = "invalid"
     """Give another value."""

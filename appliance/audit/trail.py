@@ -58,7 +58,7 @@ class AuditTrail:
     """Milliseconds since the epoch."""
     retention_days: float
     _held: deque[AuditEntry] = field(default_factory=lambda: deque(maxlen=MAX_HELD))
-    """What Redis could not take."""
+    """Entries that Redis could not take."""
     _added: trio.Event = field(default_factory=trio.Event)
 
     async def record(self, who: str, call: str, changes: Sequence[Change], result: str) -> None:

@@ -46,7 +46,7 @@ class RestoreRequest(Fields, frozen=True):
 
 
 class CountJson(Answer, frozen=True):
-    """What becomes of the objects of one kind."""
+    """How many objects of one kind a restore adds, keeps and replaces."""
 
     total: Annotated[int, Meta(description="In the backup.")]
     added: int = 0

@@ -1,4 +1,4 @@
-"""What of Redis belongs to a backup: the sections of the keys, and whose they are. Pure.
+"""The keys of Redis that belong to a backup: their sections and owners. Pure.
 
 Every key below REDIS_NAMESPACE is taken whole, also one that this table does not know (section
 `other`), unless it is only of the moment (TRANSIENT). Source: docs/stores.md.

@@ -21,7 +21,7 @@ _LIMIT_FIELDS = ("max_meetings", "max_users")
 
 
 class Mode(StrEnum):
-    """What a restore does with what the stores have already."""
+    """How a restore treats objects that the stores have already."""
 
     EMPTY = "empty"
     """It refuses if they have anything else than the backup."""
@@ -31,7 +31,7 @@ class Mode(StrEnum):
 
 @dataclass(slots=True)
 class Count:
-    """What becomes of the objects of one kind."""
+    """How many objects of one kind a restore adds, keeps and replaces."""
 
     total: int = 0
     """In the backup."""
@@ -43,7 +43,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a restore writes; keys are without the namespace, as the second word of a command."""
+    """The commands of a restore; keys, their second words, are without the namespace."""
 
     commands: Sequence[Sequence[str | int]]
     counts: Mapping[str, Count]

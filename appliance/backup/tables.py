@@ -1,4 +1,4 @@
-"""What of PostgreSQL belongs to a backup: sections of rows, and the SQL that reads and writes them.
+"""The rows of PostgreSQL that belong to a backup: their sections, and the SQL for them.
 
 Rows are read and written as JSON by PostgreSQL itself, all columns of them, so that a new column
 needs no change here. Numbers that only these stores know (`id`, `pair`) are left out: rows refer

@@ -54,13 +54,13 @@ Counts = Mapping[str, Count]
 
 
 class Part(StrEnum):
-    """What of a pool a backup has."""
+    """The part of a pool that a backup has."""
 
     ALL = "all"
     POOL = "pool"
-    """What Redis has: all that creates and joins need."""
+    """The content of Redis: all that creates and joins need."""
     HISTORY = "history"
-    """What PostgreSQL has, which may be usage and recordings of years."""
+    """The content of PostgreSQL, which may be usage and recordings of years."""
 
 
 class TransferError(Exception):
@@ -174,7 +174,7 @@ async def _send_rows(
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore has done, or would do."""
+    """The result of a restore, or of its dry run."""
 
     counts: Counts
     failure: str = ""

@@ -171,7 +171,7 @@ class MeetingListStream:
         self._head = b""
         """Everything before the first meeting, once that is known to be as usual."""
         self._pending: list[bytes] = []
-        """What follows the last whole meeting."""
+        """The bytes after the last whole meeting."""
         self._entries: list[MeetingEntry] = []
         self._parser: MeetingElementParser | None = None
         """Parses an answer that is not formatted as usual."""

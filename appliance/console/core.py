@@ -45,7 +45,7 @@ class ChangeFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What decides how a page looks, besides the pool: viewers with the same view share it."""
+    """A variant of a page; viewers with the same one share what is rendered."""
 
     page: str
     texts: Texts
@@ -88,7 +88,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What has come of a change, shown once above the page."""
+    """The result of a change, shown once above the page."""
 
     text: str
     kind: str = "done"

@@ -56,7 +56,7 @@ class ListPart:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What changes on a page: HTML by the key that its element has in `data-part`."""
+    """The parts of a page that change: HTML by the key that its element has in `data-part`."""
 
     html: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, ListPart] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Channel:
         self.version = 0
         self.parts: Parts | None = None
         self.message = b""
-        """What has changed with `version`."""
+        """The parts that changed with `version`."""
         self.needed = trio.Event()
         self.waiting = trio.lowlevel.ParkingLot()
         """The viewers who have everything."""

@@ -1,4 +1,4 @@
-"""What is wrong with the pool, the worst first, and what to do about it. Pure.
+"""The problems of the pool, the worst first, with advice. Pure.
 
 Judges the snapshot of the second, and adds what `doctor` found last. Texts are messages of the
 locale files; findings of doctor are as it words them.
@@ -34,7 +34,7 @@ class Problem:
     href: str = ""
     """The page that shows more."""
     values: dict[str, Any] = field(default_factory=dict)
-    """What the placeholders of text and advice stand for."""
+    """Values of the placeholders of text and advice."""
     check: str = ""
     """The check of doctor that found it, before its text; empty: the console itself."""
 

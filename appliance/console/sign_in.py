@@ -1,4 +1,4 @@
-"""Who looks at the console, and whether a request may be answered at all.
+"""The users of the console: log-in, sessions, and requests that may not be answered.
 
 Every request looks its token up again, so that one that was revoked ends its sessions.
 """
@@ -30,7 +30,7 @@ _MAX_CHECKED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SignedInViewer:
-    """Somebody who is logged in."""
+    """A logged-in user."""
 
     session: ConsoleSession
     token: Token

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What `doctor` found last."""
+    """The last findings of `doctor`."""
 
     findings: tuple[Finding, ...] = ()
     at_ms: int | None = None
@@ -51,7 +51,7 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What waits and what failed besides meetings; None: not known, or not used."""
+    """Imports and callbacks that wait or failed; None: not known, or not used."""
 
     imports_waiting: int | None = None
     imports_failed: int | None = None

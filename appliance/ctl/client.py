@@ -49,7 +49,7 @@ class Refusal(ControlError):
         self.problems = tuple(problems)
         """All problems of the request, if the call lists them."""
         self.entries = entries
-        """What can be shown all the same; None: nothing."""
+        """The part of the answer that can be shown all the same; None: nothing."""
 
 
 def find_socket(environ: Mapping[str, str], *, is_root: bool) -> str:

@@ -1,4 +1,4 @@
-"""What the shells offer for servers, meetings, tenants and recordings: `ctl --complete KIND WORD`.
+"""The names that shells offer for servers, meetings and the like: `ctl --complete KIND WORD`.
 
 Called at each press of Tab by the scripts that tools/make_manual.py generates: it prints a
 candidate a line, and nothing at all when the appliance is down or slow.
@@ -23,7 +23,7 @@ _OWED = "owed recording"
 _VERSION, _WINDOW, _MAINTAINED = "version", "window", "maintained"
 """A maintenance window or a server that has one; the first word of `servers maintenance`."""
 _SAFE = re.compile(r"[\w@%+=:,./~-]+", re.ASCII).fullmatch
-"""What no shell interprets: ids of meetings are chosen by users of front-ends."""
+"""Characters that no shell interprets: ids of meetings are chosen by users of front-ends."""
 
 
 def offers(action: argparse.Action, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""What `ctl doctor` finds without the appliance: units, journal, configuration, secrets.
+"""The findings of `ctl doctor` without the appliance: units, journal, configuration, secrets.
 
 Blocking, and each part is left out if its program is missing or hangs. The explain_* functions are
 pure.

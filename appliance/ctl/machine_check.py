@@ -1,4 +1,4 @@
-"""What only this machine can refuse of a valid configuration: files, ports, directories.
+"""The check of a valid configuration on this machine: files, ports, directories.
 
 `config check` runs it. On the package as root everything is tried as the user of the service, in a
 child process. Blocking; nothing is changed, and each port is released at once.
@@ -27,7 +27,7 @@ _DROP_IN = "/usr/share/doc/scalelite-appliance/examples/privileged-port.conf"
 
 @dataclass(frozen=True, slots=True)
 class MachineFindings:
-    """What would go wrong here."""
+    """The problems of the configuration on this machine."""
 
     problems: tuple[str, ...] = ()
     """The appliance would not start, or not serve an address."""

@@ -109,7 +109,7 @@ def _wait_for_keys(limit_s: float) -> list[str]:
 
 @dataclass(slots=True)
 class TopView:
-    """What is known of the appliance, and which server is selected."""
+    """The state of the appliance, and the selected server."""
 
     client: ControlClient
     status: Row = field(default_factory=lambda: {"servers": []})

@@ -26,7 +26,7 @@ _SHOW_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What the unit sets; empty: it is not installed, or not systemd's."""
+    """The settings of the unit; empty: it is not installed, or not systemd's."""
 
     values: Mapping[str, str] = field(default_factory=dict)
 

@@ -24,7 +24,7 @@ class Finding:
     level: Level
     text: str
     advice: str = ""
-    """What to do next; empty for OK."""
+    """The advice; empty for OK."""
 
 
 def ok(check: str, text: str) -> Finding:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 Kind = Literal[
     "server", "meeting", "recording", "callback", "access", "store", "tenant", "appliance"
 ]
-"""What an event is about; `access`: calls that were refused."""
+"""The subject of an event; `access`: calls that were refused."""
 
 _TEXTS: Mapping[Kind, Mapping[str, str]] = {
     "server": {

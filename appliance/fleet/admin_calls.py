@@ -82,7 +82,7 @@ class HookJson(Answer, frozen=True):
 
 
 class ActionJson(Answer, frozen=True):
-    """What the autoscaler is to do."""
+    """An action for the autoscaler."""
 
     action: Literal["start", "replace", "drain", "stop"]
     servers: Annotated[int, Meta(ge=1, description="Number of servers.")]

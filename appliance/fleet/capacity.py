@@ -18,7 +18,7 @@ UNTAGGED = "none"
 
 @dataclass(frozen=True, slots=True)
 class FleetNote:
-    """What is known of a server besides its record."""
+    """Facts about a server that its record does not have."""
 
     pending_users: int = 0
     """Users that are expected in meetings that were created, and have not been seen yet."""
@@ -52,7 +52,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the pool has and needs."""
+    """The capacity of the pool, and how much it needs."""
 
     demand: Demand
     meetings: int

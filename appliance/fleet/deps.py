@@ -32,4 +32,4 @@ class FleetDeps:
     instance: str
     """Identifies this process among the appliances on the same stores."""
     usage: UsageDeps | None = None
-    """What servers owe; None: there is no database."""
+    """Recordings that servers owe; None: there is no database."""

@@ -37,7 +37,7 @@ class FleetEvent:
 
 @dataclass(frozen=True, slots=True)
 class HookState:
-    """What a hook has accepted, and how the last calls went."""
+    """The events that a hook has accepted, and the results of its last calls."""
 
     desired: int | None = None
     """None: it has not accepted any."""
@@ -100,7 +100,7 @@ def accept(state: HookState, event: FleetEvent, capacity: Capacity, now_ms: int)
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an autoscaler is to do, for `ctl autoscale plan`."""
+    """An action for the autoscaler, for `ctl autoscale plan`."""
 
     action: Literal["start", "replace", "drain", "stop"]
     servers: int

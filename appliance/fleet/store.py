@@ -1,4 +1,4 @@
-"""What Redis knows of the fleet besides the servers, and what the autoscaler's hooks have accepted.
+"""The fleet in Redis: facts besides the servers' records, and events that hooks have accepted.
 
 Every method is one round trip unless it says otherwise, and raises StoreDown when Redis cannot be
 used.

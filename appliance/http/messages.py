@@ -175,7 +175,7 @@ class Response:
     body: bytes = field(repr=False)
     headers: Headers = field(default=(), repr=False)
     more: Sequence[bytes] = field(default=(), repr=False)
-    """What follows the body, of which a large one is not to be copied."""
+    """Bytes after the body, of which a large one is not to be copied."""
 
 
 def read_request(scope: Scope, receive: Receive, timeouts: ClientTimeouts) -> Request:

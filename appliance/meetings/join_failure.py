@@ -1,4 +1,4 @@
-"""What a person sees whose join fails: a redirect as BBB makes it, or a page that tries again.
+"""The answer to a join that fails: a redirect as BBB makes it, or a page that tries again.
 
 Pure. Source: BigBlueButton's ApiController (respondWithErrors, respondWithRedirect): the browser is
 sent to `errorRedirectUrl`, else to `logoutURL`, with `errors=[{"key":…,"message":…}]` in the query.

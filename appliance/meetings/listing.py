@@ -63,7 +63,7 @@ Pieces = tuple[bytes, ...]
 
 @dataclass(slots=True)
 class _KeptList:
-    """What a server listed in the last round."""
+    """The list of a server in the last round."""
 
     raw: RawList
     shown: dict[TenantId | None, bytes] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import trio
 from appliance.bbb.errors import ApiError
 from appliance.faults import StoreDown
 
-PATIENCE_S = 0.25
+MAX_WAIT_S = 0.25
 """A call waits this long for a round that it cannot share, or twice as long as the last one took.
 So one that hangs on a server delays no other."""
 _TURNS = 10
@@ -74,7 +74,7 @@ class SharedRounds(Generic[T]):
         mine: _Round[T] = _Round()
         lane.next = mine
         try:
-            with trio.move_on_after(max(PATIENCE_S, 2 * lane.usual_s)):
+            with trio.move_on_after(max(MAX_WAIT_S, 2 * lane.usual_s)):
                 if lane.running:
                     await self._wait_for_end(lane)
             lane.next = None

@@ -42,7 +42,7 @@ _INDEXED_AT_ONCE = 500
 
 
 class Confirmation(IntEnum):
-    """What became of recording that a server has created a meeting."""
+    """The result of recording that a server has created a meeting."""
 
     CHANGED = 0
     """The record has changed since."""
@@ -53,7 +53,7 @@ class Confirmation(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a record keeps of the create that began a new run of its meeting."""
+    """Values of the create that began a new run of a meeting, for its record."""
 
     moderator_pw: str = field(repr=False)
     """That was sent, else the one that the server chose; may be empty."""

@@ -39,7 +39,7 @@ class SpoolStatus:
 
 @dataclass(frozen=True, slots=True)
 class TenantNow:
-    """What a tenant has now."""
+    """The present meetings, users and recordings of a tenant."""
 
     meetings: int = 0
     users: int = 0

@@ -1,4 +1,4 @@
-"""What tenants have now, as /metrics shows it: meetings and users of the last polls, recordings."""
+"""The meetings, users and recordings of tenants for /metrics, as of the last polls."""
 
 from __future__ import annotations
 

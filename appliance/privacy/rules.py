@@ -1,4 +1,4 @@
-"""What a person leaves in a report about a meeting, and the report without it. Pure.
+"""The traces of a person in a report about a meeting, and the report without them. Pure.
 
 Reports of other versions of BBB may be built differently, so nothing depends on their structure.
 """

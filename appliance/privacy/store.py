@@ -20,7 +20,7 @@ _REMEMBERED = ("size:", "callback_urls_of:")
 
 
 class TraceKind(StrEnum):
-    """What is erased."""
+    """Kinds of traces."""
 
     MEETING = "meeting"
     USER = "user"
@@ -29,7 +29,7 @@ class TraceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose traces are erased: a front-end's meetingID, a name or id of a user, a tenant's id."""
+    """The owner of traces: a front-end's meetingID, a name or id of a user, a tenant's id."""
 
     kind: TraceKind
     value: str

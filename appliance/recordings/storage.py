@@ -1,4 +1,4 @@
-"""What recordings are stored in: a disk (files.py) or a bucket (objects/), under one contract.
+"""The storage of recordings: a disk (files.py) or a bucket (objects/), under one contract.
 
 With S3_RECORDING imports are stored in the bucket, and files that are on the disk already stay
 there until `ctl recordings move`. Everything blocks, is called in threads and raises OSError.

@@ -1,4 +1,4 @@
-"""What the audit trail shows of servers."""
+"""The values of servers that the audit trail shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What polls find and what they change: data between polling.py and store.py."""
+"""Results of polls and their changes: data between polling.py and store.py."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PoolMarks:
     shares: bool
     """Whether a version of BBB has a share."""
     each: tuple[str, ...] = ()
-    """What other programs may change of each server that was asked for; empty: it is gone."""
+    """For each server asked for, the values that other programs may change; empty: it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ObservationResult:
 
 @dataclass(slots=True)
 class PollMemory:
-    """What the last polls of a server by this process found, to recognise that nothing changed."""
+    """Results of the last polls of a server by this process, to recognise that nothing changed."""
 
     found: HashedList | None = None
     """The list as last read, if it can be recognised."""
@@ -144,7 +144,7 @@ class PollMemory:
 
 @dataclass(frozen=True, slots=True)
 class RemovalResult:
-    """What came of a removal: it is refused if the server has meetings or owes recordings."""
+    """The result of a removal: refused if the server has meetings or owes recordings."""
 
     known: bool
     meetings: int = 0

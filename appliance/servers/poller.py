@@ -66,7 +66,7 @@ class _PolledServer:
     """It has had its random pause, so that the pool is not polled in one burst."""
     successes: int = 0
     mark: str = ""
-    """What other programs may have changed, as it was when its turn last came."""
+    """The fields that other programs may change, as they were when its turn last came."""
     memory: PollMemory = field(default_factory=PollMemory)
 
 

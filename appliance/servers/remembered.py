@@ -1,4 +1,4 @@
-"""What this process remembers of the pool: its servers, and whether Redis has lost all of them.
+"""The servers that this process remembers, and whether Redis has lost all of them.
 
 Their number is kept in STATE_DIR.
 
@@ -32,7 +32,7 @@ class RememberedServers:
         self._log = log
         self._faults = faults
         self._stored: int | None = None
-        """What the file says; None: not read yet."""
+        """The content of the file; None: not read yet."""
         self._known = 0
         self._vanished = False
         self._lock = trio.Lock()

@@ -73,7 +73,7 @@ class Trace:
     lost: tuple[tuple[int, int], ...] = ()
     """(time, number of the server) of servers that fail and do not return."""
     weights: LoadWeights = USERS_ALONE
-    """What users, cameras, microphones and meetings cost a server."""
+    """The cost of users, cameras, microphones and meetings for a server."""
 
 
 def timetable(seed: int, small: bool = False) -> Trace:

@@ -30,7 +30,7 @@ class TakeoverFinding:
     count: int = 0
     """Number of items that are not named."""
     advice: str = ""
-    """What to do; may be empty."""
+    """The advice; may be empty."""
 
     @property
     def total(self) -> int:

@@ -107,7 +107,7 @@ class ShownCallsJson(Answer, frozen=True):
 
 
 class TenantOverviewJson(Answer, frozen=True):
-    """What there is to know of a tenant but its secrets."""
+    """A tenant with its settings, limits and use, without its secrets."""
 
     id: Annotated[str, Meta(description="Empty without multitenancy.")]
     name: str

@@ -1,4 +1,4 @@
-"""What the audit trail shows of tenants and their settings."""
+"""The values of tenants and their settings that the audit trail shows."""
 
 from __future__ import annotations
 

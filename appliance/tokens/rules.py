@@ -1,4 +1,4 @@
-"""What an access token is, and what its name and secret may be. Pure. Source: docs/admin-api.md."""
+"""Access tokens, and the rules for their names and secrets. Pure. Source: docs/admin-api.md."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class UsageRequest(Fields, frozen=True, rename={"since": "from", "until": "to"})
 
 
 class UsageLineJson(Answer, frozen=True, kw_only=True):
-    """What was used; the columns that were asked for come first."""
+    """A line of usage; the columns that were asked for come first."""
 
     tenant: Annotated[str | UnsetType, Meta(description="Its name; empty without tenants.")] = UNSET
     server: str | UnsetType = UNSET

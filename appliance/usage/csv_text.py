@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 DIMENSIONS = ("hour", "day", "month", "tenant", "server", "origin", "meeting")
-"""What usage can be asked by; of the first three one at a time."""
+"""The columns that usage can be asked by; of the first three one at a time."""
 PERIODS = DIMENSIONS[:3]
 
 COLUMNS = (

@@ -15,7 +15,7 @@ from appliance.usage.deps import UsageDeps
 from appliance.usage.model import HOUR_MS, Debts
 
 WRITTEN_MS = HOUR_MS
-"""What ended before is in the database, if everything that waited was written."""
+"""Runs that ended before are in the database, if everything that waited was written."""
 
 
 async def with_debts(deps: UsageDeps | None, servers: Sequence[Server]) -> list[Server]:

@@ -70,7 +70,7 @@ class UsageRun(msgspec.Struct, array_like=True):
 
 
 class Sums(msgspec.Struct, array_like=True):
-    """What a tenant had on a server in one minute: greatest numbers, and sums."""
+    """The usage of a tenant on a server in one minute: greatest numbers, and sums."""
 
     meetings: int = 0
     users: int = 0
@@ -96,7 +96,7 @@ Minutes = dict[int, dict[str, Sums]]
 
 
 class ServerUsage(msgspec.Struct, array_like=True):
-    """What has been seen of one server and is not in the database yet."""
+    """The usage of one server that is not in the database yet."""
 
     polled_ms: int = 0
     """Time of the last poll; 0: never."""
@@ -154,7 +154,7 @@ class ServerMinute(msgspec.Struct, array_like=True):
 
 @dataclass(slots=True)
 class Finished:
-    """What a step has finished, to be written to the database."""
+    """The results of a step, to be written to the database."""
 
     entries: list[EndedRun | Gap]
     minutes: list[ServerMinute]
@@ -180,7 +180,7 @@ class EndNote:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked."""
+    """A question about usage."""
 
     from_ms: int
     to_ms: int

@@ -1,4 +1,4 @@
-"""What the report reads of meeting runs: how many, of which meetings; by origin or meeting all.
+"""Meeting runs in the report: how many, of which meetings; by origin or meeting all.
 
 Source of the SQL: run_sql.py.
 """

@@ -159,7 +159,7 @@ FROM (
 """
 BEGINS = """SELECT key, at, 0, 0 FROM {known}, generate_series({first}, {last},
     interval '1 {period}') AS at"""
-"""What runs at the beginning of a period is known by a change of 0 there."""
+"""Meetings that run at the beginning of a period are known by a change of 0 there."""
 
 
 def floor_time(period: str, at: str) -> str:

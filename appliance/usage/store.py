@@ -1,4 +1,4 @@
-"""What usage keeps in Redis: the state of each server, and what the database is to get.
+"""Usage in Redis: the state of each server, and rows for the database.
 
 Every method is one round trip unless it says otherwise, and raises StoreDown when Redis cannot be
 used. The rules are in lib.lua (save_usage) and lua/.

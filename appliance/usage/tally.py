@@ -53,7 +53,7 @@ class Poll:
     at_ms: int
     listed: Sequence[ListedMeeting]
     records: Mapping[str, ListedRecord]
-    """What the pool's records say of the meetings, by stored id."""
+    """The pool's records of the meetings, by stored id."""
     gap_limit_ms: int
     keep_names: bool = False
 

@@ -1,4 +1,4 @@
-"""What the doctor found, and the configuration: each value, masked, and where it came from."""
+"""The findings of doctor, and the configuration: each value, masked, and its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several pages share: the pages of a list, the charts of a day, a redirect."""
+"""Helpers of several pages: the pages of a list, the charts of a day, a redirect."""
 
 from __future__ import annotations
 

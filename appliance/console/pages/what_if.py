@@ -1,4 +1,4 @@
-"""What if: the simulator on the pool's own fullest day, with fewer servers or more classes.
+"""The page "What if": the pool's own fullest day, with fewer servers or more classes.
 
 It runs in a process of its own (`appliance.simulation`), one at a time, at low priority and with a
 time limit, so that it never takes the processor from calls.

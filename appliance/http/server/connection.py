@@ -42,7 +42,7 @@ _INBOX_SIZE = 10
 _LINGER_S = 5.0
 _DROP_PAUSE_S = 0.01
 _DROP_BYTES = 1024 * 1024
-"""What a client sends after it was refused is dropped in such steps. A client that floods the
+"""Size of the steps in which bytes of a refused client are dropped. A client that floods the
 listener waits meanwhile, as its buffers are full."""
 
 

@@ -1,4 +1,4 @@
-"""What the server knows of a connection that it serves; both kinds of connections implement it."""
+"""A connection as the server sees it; both kinds of connections implement it."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Http1Protocol(H11Protocol):
         self._simple = b""
         """The running request, if h11 has not read it."""
         self._connection_header = b""
-        """What the response to the simple request says about keeping the connection."""
+        """The field of the response to the simple request about keeping the connection."""
         self._responded = False
         """Whether the response to the simple request was sent, or is being sent."""
         self._held = b""

@@ -1,4 +1,4 @@
-"""What doctor finds out about a bucket: whether it is reached, rights, clock, versions, rules.
+"""Facts about a bucket for doctor: whether it is reached, rights, clock, versions, rules.
 
 Writes, reads and deletes one small object; changes nothing else. Everything blocks. Judged in
 doctor/bucket_findings.py.

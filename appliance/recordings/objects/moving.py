@@ -224,10 +224,10 @@ class Mover:
 
     async def _upload(self, recording: Recording, formats: Sequence[str]) -> None:
         record_id, published = recording.record_id, recording.published
-        settle = self._disk.publish if published else self._disk.unpublish
+        move_to_place = self._disk.publish if published else self._disk.unpublish
         stored = []
         for format in formats:
-            await self._thread(partial(settle, record_id, format))
+            await self._thread(partial(move_to_place, record_id, format))
             directory = await self._thread(partial(_find_files, self._disk, format, record_id))
             if directory is None:
                 continue
@@ -258,7 +258,7 @@ class Mover:
         keys, kept, staged = list[str](), list[str](), dict[str, str]()
         try:
             for format in formats:
-                if await self._settle_on_disk(record_id, format):
+                if await self._put_in_place(record_id, format):
                     kept.append(format)
                 elif found := await self._stage(recording, format, staged):
                     keys += found
@@ -284,12 +284,12 @@ class Mover:
         for format in kept:
             await self._thread(partial(self._objects.remove, record_id, format))
 
-    async def _settle_on_disk(self, record_id: str, format: str) -> bool:
+    async def _put_in_place(self, record_id: str, format: str) -> bool:
         """Return whether the disk has a format, in the place that the row demands by then."""
         async with self.store.lock_recordings([record_id], None) as locked:
             for now in locked.recordings:
-                settle = self._disk.publish if now.published else self._disk.unpublish
-                await self._thread(partial(settle, record_id, format))
+                move_to_place = self._disk.publish if now.published else self._disk.unpublish
+                await self._thread(partial(move_to_place, record_id, format))
                 find = partial(_find_files, self._disk, format, record_id)
                 return await self._thread(find) is not None
         raise _NotMoved("it was deleted meanwhile")

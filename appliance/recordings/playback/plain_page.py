@@ -39,7 +39,7 @@ _ENGLISH = "en"
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What every page is made of, read once."""
+    """The parts of every page, read once."""
 
     template: Template
     assets: Mapping[str, bytes]

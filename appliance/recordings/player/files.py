@@ -1,4 +1,4 @@
-"""What BBB's player consists of, and which names its files may have. Pure.
+"""The files of BBB's player, and the names that they may have. Pure.
 
 The player (bbb-playback) is built by create-react-app: an index.html, an asset-manifest.json that
 names the scripts, styles, fonts and images of the build, and files of its own that only index.html

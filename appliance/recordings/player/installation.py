@@ -40,7 +40,7 @@ from appliance.system.file_system import has_room, replace_directory, sync_direc
 _RECORD = ".installed.json"
 _STAGED = ".2.3-"
 _LEFT_OVER_S = 3600.0
-"""What is older was left by an installation that was killed: none takes that long."""
+"""Older files were left by an installation that was killed: none takes that long."""
 
 
 @dataclass(frozen=True, slots=True)

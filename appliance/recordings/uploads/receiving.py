@@ -25,12 +25,12 @@ ABORT_LIMIT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends a recording."""
+    """The sender of a recording."""
 
     server_id: ServerId | None
-    """The server, maybe a retired one, that signed the token; None: it is not valid."""
+    """The server, maybe a retired one, that signed the token; None: the token is not valid."""
     name: str = ""
-    """What the sender calls itself."""
+    """The name that the sender gives itself."""
     reason: str = ""
     """Why the token is not valid, for operators."""
 

@@ -49,7 +49,7 @@ _EVENTS = {
 }
 """Of advance_maintenance.lua, as they are logged."""
 _STATES = {"draining": ServerState.CORDONED.value, "open": ServerState.DISABLED.value}
-"""What a server becomes with an event."""
+"""The state of a server after an event."""
 
 
 class Maintenance:
@@ -146,7 +146,7 @@ class Maintenance:
         if server is not None:
             with suppress(Refused):  # removed meanwhile
                 await clear_server(self._deps, f"{_BY} {window.id}", server, end=True)
-        await self._store.settle(window, "cleared")
+        await self._store.finish(window, "cleared")
 
     async def _finish(self, window: Window) -> None:
         """Give a server its state back, if the window had changed it and it answers."""
@@ -159,7 +159,7 @@ class Maintenance:
                 return
         usual_ms = await usual_lead(deps) if window.every and window.lead_is_usual else None
         following = window.next_occurrence(deps.now_ms(), usual_ms)
-        restored = await self._store.settle(window, "finished", following)
+        restored = await self._store.finish(window, "finished", following)
         if restored is None:
             return
         deps.log.info("maintenance_ended", **named(window), state=restored or "kept")

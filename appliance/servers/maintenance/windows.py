@@ -70,11 +70,11 @@ class WindowStore:
         found = json.loads(await self.redis.run("advance_maintenance", to_script_json(facts)))
         return [(one["event"], load_window(one["window"])) for one in found]
 
-    async def settle(self, window: Window, action: str, then: Window | None = None) -> str | None:
-        """Cancel or finish a window; see settle_maintenance.lua. None: it has changed since."""
+    async def finish(self, window: Window, action: str, then: Window | None = None) -> str | None:
+        """Cancel or finish a window; see finish_maintenance.lua. None: it has changed since."""
         text = to_script_json(dump_window(then)) if then else ""
         reply = await self.redis.run(
-            "settle_maintenance", window.id, action, window.phase.value, text
+            "finish_maintenance", window.id, action, window.phase.value, text
         )
         return None if reply is None else str(reply)
 
@@ -138,7 +138,7 @@ async def plan_window(
     await _refuse_without_room(deps, window, windows, servers)
     if replaced is None:
         await store.add(window)
-    elif await store.settle(replaced, "replace", window) is None:
+    elif await store.finish(replaced, "replace", window) is None:
         raise _begun(window.id)
     deps.log.info(
         "maintenance_planned",
@@ -181,7 +181,7 @@ async def cancel_windows(deps: ServerDeps, actor: str, name: str) -> list[Window
     for window in found:
         # It may take its next step meanwhile: cancel it as it is then.
         known: Window | None = window
-        while known is not None and await store.settle(known, "cancel") is None:
+        while known is not None and await store.finish(known, "cancel") is None:
             known = next((one for one in await store.read_all() if one.id == window.id), None)
         deps.log.info("maintenance_cancelled", **named(window), by=actor)
     return found

@@ -117,7 +117,7 @@ class VersionShares:
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted of a version."""
+    """Counts of a version."""
 
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 

@@ -36,7 +36,7 @@ UNSEEN_MS = 30_000
 SETTLE_MS = 20_000
 """Polls within this time of the join say nothing."""
 PERIOD_H = 24
-"""What failed is shown of the last 24 hours."""
+"""Failures of the last 24 hours are shown."""
 _HOUR_MS = 3_600_000
 _LEASE_SHARE = 0.9
 _WATCHER = "version watch"
