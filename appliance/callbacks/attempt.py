@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.callbacks.attributes_yaml import ANALYTICS, KeptUrls
-from appliance.callbacks.client import CallbackClient
+from appliance.callbacks.client import OutboundClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.rules import (
     AttemptResult,
@@ -36,7 +36,7 @@ MAX_LOOKUP_PAUSE_S = 60.0
 class CallbackTools:
     """Dependencies of sending."""
 
-    client: CallbackClient
+    client: OutboundClient
     secrets_of: Callable[[TenantId | None], Awaitable[Sequence[str] | None]]
     """The secrets of a front-end; None: its tenant was removed. Raises StoreDown."""
     find_urls: Callable[[str, TenantId | None], Awaitable[KeptUrls | None]]
@@ -47,7 +47,7 @@ class CallbackTools:
     faults: FaultLog
 
 
-def make_callback_tools(deps: CallbackDeps, client: CallbackClient) -> CallbackTools:
+def make_callback_tools(deps: CallbackDeps, client: OutboundClient) -> CallbackTools:
     """Return the dependencies of sending; without a tenant, LOADBALANCER_SECRET signs."""
     api = deps.settings.api
 

@@ -1,4 +1,4 @@
-"""The HTTP client for callbacks: one request, of whose answer only the status is used.
+"""The HTTP client for callbacks and hooks: one request, of whose answer only the status is used.
 
 rules.py decides what a status means. Front-ends choose the receivers, so these are not trusted:
 answers are read within limits of size and time and discarded, redirects are followed on the same
@@ -38,8 +38,8 @@ def open_callback_pool(*, block_private: bool) -> PoolTransport:
     )
 
 
-class CallbackClient:
-    """Sends callbacks through one connection pool."""
+class OutboundClient:
+    """Calls front-ends, or the hook of an autoscaler, through one connection pool."""
 
     def __init__(
         self, pool: PoolTransport, *, connect_timeout_s: float, response_timeout_s: float

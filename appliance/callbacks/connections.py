@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from appliance.callbacks.client import CallbackClient, open_callback_pool
+from appliance.callbacks.client import OutboundClient, open_callback_pool
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.redis_queue import RedisQueue
 from appliance.callbacks.url_store import CallbackUrls
@@ -23,7 +23,7 @@ class CallbackConnections:
     stores: tuple[PostgresQueue | RedisQueue, ...]
     """The stores of the queue, the preferred one first."""
     urls: CallbackUrls
-    client: CallbackClient
+    client: OutboundClient
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def open_callback_connections(
     urls = CallbackUrls(database, redis.foreground, log)
     stores = (buffer,) if database is None else (PostgresQueue(database), buffer)
     async with aclosing(open_callback_pool(block_private=settings.callback_block_private)) as pool:
-        client = CallbackClient(
+        client = OutboundClient(
             pool,
             connect_timeout_s=settings.servers.connect_timeout_s,
             response_timeout_s=settings.servers.response_timeout_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.callbacks.client import CallbackClient
+from appliance.callbacks.client import OutboundClient
 from appliance.fault_log import FaultLog
 from appliance.fleet.forecast import PastWeeks
 from appliance.fleet.store import FleetStore
@@ -27,7 +27,7 @@ class FleetDeps:
     pool: PoolDeps
     store: FleetStore
     past: PastWeeks
-    client: CallbackClient
+    client: OutboundClient
     """Calls AUTOSCALE_URL, also at a private address."""
     instance: str
     """Identifies this process among the appliances on the same stores."""

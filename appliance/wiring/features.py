@@ -11,7 +11,7 @@ from appliance.audit.store import AuditTable, WaitingEntries
 from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.callbacks.analytics_files import AnalyticsFiles
-from appliance.callbacks.client import CallbackClient
+from appliance.callbacks.client import OutboundClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
 from appliance.callbacks.handback import Handback
@@ -277,7 +277,7 @@ def _make_fleet(parts: _Parts, servers: ServerDeps) -> FleetDeps:
         pool=servers.pool,
         store=FleetStore(connections.redis.background),
         past=PastWeeks(connections.database, settings.fleet.time_zone, parts.faults),
-        client=CallbackClient(
+        client=OutboundClient(
             connections.http,
             connect_timeout_s=timeouts.connect_timeout_s,
             response_timeout_s=timeouts.response_timeout_s,

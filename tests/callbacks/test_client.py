@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.callbacks.address_rules import is_public_address
-from appliance.callbacks.client import CallbackClient, open_callback_pool
+from appliance.callbacks.client import OutboundClient, open_callback_pool
 from appliance.callbacks.rules import host_of_url, refusal_of_url
 from appliance.faults import CallFailed, CallRefused
 from appliance.http.client.dial import open_ssl_context
@@ -33,19 +33,19 @@ async def receiver() -> AsyncIterator[CallbackReceiver]:
 @asynccontextmanager
 async def open_client(
     *, block_private: bool = False, response_s: float = RESPONSE_S
-) -> AsyncIterator[CallbackClient]:
+) -> AsyncIterator[OutboundClient]:
     async with aclosing(open_callback_pool(block_private=block_private)) as pool:
-        yield CallbackClient(pool, connect_timeout_s=40.0, response_timeout_s=response_s)
+        yield OutboundClient(pool, connect_timeout_s=40.0, response_timeout_s=response_s)
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[CallbackClient]:
+async def client() -> AsyncIterator[OutboundClient]:
     async with open_client() as opened:
         yield opened
 
 
 async def test_call_sends_what_it_is_given(
-    client: CallbackClient, receiver: CallbackReceiver
+    client: OutboundClient, receiver: CallbackReceiver
 ) -> None:
     headers = {"Content-Type": "text/plain", "Authorization": "Bearer x"}
     assert await client.send("POST", receiver.url("/a?b=%20c#d"), headers, b"body" * 9000) == 200
@@ -62,7 +62,7 @@ async def test_call_sends_what_it_is_given(
 
 @pytest.mark.parametrize("status", [200, 204, 299, 301, 400, 401, 403, 404, 410, 429, 500, 503])
 async def test_status_is_returned(
-    client: CallbackClient, receiver: CallbackReceiver, status: int
+    client: OutboundClient, receiver: CallbackReceiver, status: int
 ) -> None:
     assert await client.send("POST", receiver.url(f"/status/{status}"), {}, b"x") == status
 
@@ -80,7 +80,7 @@ async def test_call_without_an_answer_fails_in_time(receiver: CallbackReceiver, 
             await client.send("POST", receiver.url(path), {}, b"x")
 
 
-async def test_call_fails_when_nobody_is_there(client: CallbackClient) -> None:
+async def test_call_fails_when_nobody_is_there(client: OutboundClient) -> None:
     with pytest.raises(CallFailed, match="refused"):
         await client.send("POST", "http://127.0.0.1:9/?token=geheim", {}, b"")
     with pytest.raises(CallFailed, match="name look-up") as failed:
@@ -95,7 +95,7 @@ async def test_call_with_a_bad_certificate_fails(receiver: CallbackReceiver) -> 
 
 
 async def test_redirect_to_the_same_host_is_followed_with_the_same_call(
-    client: CallbackClient, receiver: CallbackReceiver
+    client: OutboundClient, receiver: CallbackReceiver
 ) -> None:
     assert await client.send("POST", receiver.url("/redirect/307?/a"), {"X": "y"}, b"body") == 200
     assert await client.send("GET", receiver.url("/redirect/302?/b"), {}, b"") == 200
@@ -105,7 +105,7 @@ async def test_redirect_to_the_same_host_is_followed_with_the_same_call(
 
 
 async def test_redirect_elsewhere_is_not_followed(
-    client: CallbackClient, receiver: CallbackReceiver
+    client: OutboundClient, receiver: CallbackReceiver
 ) -> None:
     async with open_receiver() as other:
         for location in (other.url("/x"), f"http://localhost:{receiver.port}/x", "file:///x"):
@@ -115,7 +115,7 @@ async def test_redirect_elsewhere_is_not_followed(
     assert receiver.at("/x") == []
 
 
-async def test_redirects_end(client: CallbackClient, receiver: CallbackReceiver) -> None:
+async def test_redirects_end(client: OutboundClient, receiver: CallbackReceiver) -> None:
     assert await client.send("GET", receiver.url("/redirect/302?"), {}, b"") == 302
     assert len(receiver.received) == 4
 
@@ -133,7 +133,7 @@ async def test_private_address_is_refused_on_wish(receiver: CallbackReceiver, ho
 
 
 @pytest.mark.parametrize("url", ["ftp://h/", "http://", "http://[::1/", "http://h:99999/"])
-async def test_url_that_cannot_be_called_is_refused(client: CallbackClient, url: str) -> None:
+async def test_url_that_cannot_be_called_is_refused(client: OutboundClient, url: str) -> None:
     with pytest.raises(CallRefused):
         await client.send("POST", url, {}, b"")
 
@@ -200,7 +200,7 @@ async def test_name_is_resolved_once_for_the_question_and_the_connection(
 
     pool = PoolTransport(open_ssl_context(), lookup=lookup, allows=allows)
     async with aclosing(pool):
-        client = CallbackClient(pool, connect_timeout_s=0.2, response_timeout_s=0.2)
+        client = OutboundClient(pool, connect_timeout_s=0.2, response_timeout_s=0.2)
         with pytest.raises(CallFailed):
             await client.send("POST", f"http://rebound.example:{receiver.port}/", {}, b"")
         assert (len(asked), judged) == (1, ["192.0.2.1"])
@@ -216,5 +216,5 @@ async def test_public_address_among_private_ones_is_taken(receiver: CallbackRece
 
     pool = PoolTransport(open_ssl_context(), lookup=lookup, allows=lambda one: one == "127.0.0.1")
     async with aclosing(pool):
-        client = CallbackClient(pool, connect_timeout_s=40.0, response_timeout_s=40.0)
+        client = OutboundClient(pool, connect_timeout_s=40.0, response_timeout_s=40.0)
         assert await client.send("POST", f"http://x.example:{receiver.port}/", {}, b"") == 200

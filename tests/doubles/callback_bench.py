@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import trio
 
 from appliance.callbacks.attempt import CallbackTools
-from appliance.callbacks.client import CallbackClient, open_callback_pool
+from appliance.callbacks.client import OutboundClient, open_callback_pool
 from appliance.callbacks.postgres_queue import PostgresQueue
 from appliance.callbacks.queue import CallbackQueue
 from appliance.callbacks.queue_store import CallbackStore
@@ -49,7 +49,7 @@ class CallbackBench:
 
     def wait_no_longer_than(self, limit_s: float) -> None:
         """Limit connecting and waiting for answers; the default limits are a minute."""
-        client = CallbackClient(self.pool, connect_timeout_s=limit_s, response_timeout_s=limit_s)
+        client = OutboundClient(self.pool, connect_timeout_s=limit_s, response_timeout_s=limit_s)
         self.tools = replace(self.tools, client=client)
 
     def sender(self, who: str = "appliance-1", *stores: CallbackStore) -> CallbackSender:
@@ -104,7 +104,7 @@ async def open_callback_bench(
             RedisQueue(RedisStore(client, namespace, all_scripts()), now_ms),
             CallbackUrls(database, RedisStore(client, namespace, {}), log),
             CallbackTools(
-                CallbackClient(pool, connect_timeout_s=60.0, response_timeout_s=60.0),
+                OutboundClient(pool, connect_timeout_s=60.0, response_timeout_s=60.0),
                 secrets_of,
                 CallbackUrls(database, RedisStore(client, namespace, {}), log).find,
                 "HS256",

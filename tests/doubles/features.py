@@ -23,7 +23,7 @@ from appliance.audit.trail import AuditTrail
 from appliance.bbb.checksum_errors import ChecksumErrors
 from appliance.bbb.client import BbbClient
 from appliance.callbacks.analytics_files import AnalyticsFiles
-from appliance.callbacks.client import CallbackClient
+from appliance.callbacks.client import OutboundClient
 from appliance.callbacks.deps import CallbackDeps
 from appliance.callbacks.ended_store import EndedStore
 from appliance.callbacks.handback import Handback
@@ -273,7 +273,7 @@ def make_test_features(
         pool=pool,
         store=FleetStore(redis.background),
         past=PastWeeks(None, settings.fleet.time_zone, faults),
-        client=CallbackClient(http, connect_timeout_s=5, response_timeout_s=10),
+        client=OutboundClient(http, connect_timeout_s=5, response_timeout_s=10),
         instance=secrets.token_hex(8),
     )
     probes = make_probes(redis, None, http, bbb, now_ms)
