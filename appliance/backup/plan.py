@@ -42,7 +42,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestorePlan:
     """The commands of a restore; keys, their second words, are without the namespace."""
 
     commands: Sequence[Sequence[str | int]]
@@ -64,7 +64,7 @@ class _Objects:
 
 def plan_restore(
     entries: Sequence[Entry], existing: Mapping[str, Entry], mode: Mode, now_ms: int
-) -> Plan:
+) -> RestorePlan:
     """Return the commands that restore entries into a Redis that has `existing`, by key."""
     living = {one.key: one for one in entries if one.expires_ms is None or one.expires_ms > now_ms}
     before = {} if mode is Mode.REPLACE else existing
@@ -79,7 +79,7 @@ def plan_restore(
         commands += [("DEL", "appliance:emptied"), ("HDEL", "appliance:retired", *sorted(added))]
     if commands:
         commands += (("HINCRBY", "appliance:changes", name, 1) for name in ("servers", "tenants"))
-    return Plan(commands, _count(living, existing, objects, mode), conflicts)
+    return RestorePlan(commands, _count(living, existing, objects, mode), conflicts)
 
 
 def _find_objects(living: Mapping[str, Entry], before: Mapping[str, Entry]) -> _Objects:

@@ -18,7 +18,7 @@ from appliance.callbacks.ended_rules import (
     NAME,
     EndUrlSigner,
     read_signed_url,
-    sign,
+    sign_values,
     with_added,
 )
 from appliance.callbacks.rules import refusal_of_url
@@ -109,4 +109,4 @@ def _read_call(params: Params, began_ms: int, marks: str | None) -> EndCallback:
 
 
 def _signature(call: EndCallback, secret: str) -> str:
-    return sign(secret, _PURPOSE, call.url, call.meeting_id, call.tenant_id, call.began_ms)
+    return sign_values(secret, _PURPOSE, call.url, call.meeting_id, call.tenant_id, call.began_ms)

@@ -137,13 +137,13 @@ def _read_call(params: Params, began_ms: int, marks: str | None) -> EndReport:
 
 
 def _signature(call: EndReport, secret: str) -> str:
-    return sign(secret, _PURPOSE, call.meeting_id, call.server_id, call.began_ms)
+    return sign_values(secret, _PURPOSE, call.meeting_id, call.server_id, call.began_ms)
 
 
 # --- shared with end_callback_url.py -------------------------------------------------------------
 
 
-def sign(secret: str, *values: str | int) -> str:
+def sign_values(secret: str, *values: str | int) -> str:
     """Return the signature of the values of a URL; the first value is the URL's purpose."""
     signed = json.dumps(values)  # unambiguous, unlike joined strings
     key = secret.encode("utf-8", "surrogateescape")

@@ -45,7 +45,7 @@ def extract_callback_urls(
         refusal = refusal_of_url(url) if url else None
         if refusal is not None:
             meeting_id = get(params, "meetingID")
-            note_refusal(deps, meeting_id, name, refusal)
+            note_url_refusal(deps, meeting_id, name, refusal)
         elif url:
             urls[name] = url
     return set_report_url(deps, caller, params, asked=ANALYTICS in urls), urls
@@ -59,11 +59,11 @@ def _without_private_end_callback(deps: CallbackDeps, params: Params) -> Params:
         if refusal is None:
             kept.append((name, value))
         else:
-            note_refusal(deps, get(params, "meetingID"), END_CALLBACK_KEY, refusal)
+            note_url_refusal(deps, get(params, "meetingID"), END_CALLBACK_KEY, refusal)
     return tuple(kept)
 
 
-def note_refusal(deps: CallbackDeps, meeting_id: str | None, name: str, reason: str) -> None:
+def note_url_refusal(deps: CallbackDeps, meeting_id: str | None, name: str, reason: str) -> None:
     """Log that a URL of a create must not be called, rate-limited like every fault."""
     deps.faults.note("callback_url_refused", f"{name}: {reason}", meeting=meeting_id)
 

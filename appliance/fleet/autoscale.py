@@ -19,7 +19,7 @@ import trio
 
 from appliance.faults import CallFailed, CallRefused, StoreDown
 from appliance.fleet.capacity import Capacity, plan_capacity
-from appliance.fleet.command import run_command
+from appliance.fleet.command import run_hook
 from appliance.fleet.deps import FleetDeps
 from appliance.fleet.events import FleetEvent, HookState, accept, find_events, observe
 from appliance.model import Server
@@ -87,7 +87,7 @@ def render_event(event: FleetEvent, capacity: Capacity, servers: Sequence[Server
     return msgspec.json.encode(fields)
 
 
-def sign(body: bytes, secret: str) -> str:
+def sign_body(body: bytes, secret: str) -> str:
     """Return the signature of a body."""
     return f"sha256={hmac.digest(secret.encode('utf-8', 'surrogateescape'), body, 'sha256').hex()}"
 
@@ -98,7 +98,7 @@ def make_hooks(deps: FleetDeps) -> list[AutoscaleHook]:
 
     async def post(body: bytes) -> str:
         headers = {"Content-Type": "application/json"}
-        headers[SIGNATURE_HEADER] = sign(body, settings.autoscale_secret)
+        headers[SIGNATURE_HEADER] = sign_body(body, settings.autoscale_secret)
         try:
             status = await deps.client.send("POST", settings.autoscale_url or "", headers, body)
         except (CallFailed, CallRefused) as error:
@@ -111,7 +111,7 @@ def make_hooks(deps: FleetDeps) -> list[AutoscaleHook]:
             for name, value in os.environ.items()
             if name not in KNOWN_NAMES or name in _PASSED_NAMES
         }
-        result = await run_command(
+        result = await run_hook(
             settings.autoscale_command, body, settings.autoscale_timeout_s, environ
         )
         fields = {"output": mask_text(result.output)} if result.output else {}

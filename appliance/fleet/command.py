@@ -47,7 +47,7 @@ class _Tail:
         return f"…{text}" if self.cut else text
 
 
-async def run_command(
+async def run_hook(
     argv: Sequence[str], body: bytes, limit_s: float, environ: Mapping[str, str]
 ) -> CommandResult:
     """Run a program without a shell; after the limit it is ended with all that it has started."""

@@ -20,7 +20,7 @@ from appliance.callbacks.rules import refusal_of_url
 from appliance.callbacks.urls import (
     extract_callback_urls,
     keep_callback_urls,
-    note_refusal,
+    note_url_refusal,
 )
 from appliance.meetings.create_params import (
     TAG_PARAM,
@@ -95,7 +95,7 @@ def _end_signer(deps: MeetingDeps, caller: Caller, sent: Params, now_ms: int) ->
         refusal = refusal_of_private_url(ended_url)
     if refusal is not None:
         meeting_id = get(sent, "meetingID")
-        note_refusal(deps.callbacks, meeting_id, ENDED_PARAM, refusal)
+        note_url_refusal(deps.callbacks, meeting_id, ENDED_PARAM, refusal)
         ended_url = None
     host = deps.settings.api.url_host
     base_url = f"https://{host}" if host else caller.base_url

@@ -40,7 +40,7 @@ _EXACT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ListingPlan:
     """How the recordings of a listing are found."""
 
     by: By
@@ -48,12 +48,12 @@ class Plan:
     """If `by` is `time` since very many match: how they are found if the newest do not do."""
 
 
-async def plan_listing(database: Database, wanted: RecordingFilter) -> Plan:
+async def plan_listing(database: Database, wanted: RecordingFilter) -> ListingPlan:
     """Decide how to find the recordings of a listing. Takes a round trip for metadata."""
     if wanted.names_recordings:
-        return Plan("names")
+        return ListingPlan("names")
     if wanted.metadata is None and wanted.tenant_id is None:
-        return Plan("time")
+        return ListingPlan("time")
     sql, args = probe_sql(wanted)
     row = await database.fetchrow(sql, *args)
     assert row is not None
@@ -63,11 +63,11 @@ async def plan_listing(database: Database, wanted: RecordingFilter) -> Plan:
     if wanted.tenant_id is not None:
         counts["tenant"] = row["tenant"]
     by = min(counts, key=lambda one: counts[one])
-    return Plan(by) if counts[by] <= FEW else Plan("time", by)
+    return ListingPlan(by) if counts[by] <= FEW else ListingPlan("time", by)
 
 
 async def count_listed(
-    database: Database, wanted: RecordingFilter, plan: Plan, recent: RecentListings
+    database: Database, wanted: RecordingFilter, plan: ListingPlan, recent: RecentListings
 ) -> tuple[int, bool]:
     """Return how many recordings match on all pages, and whether that is exact.
 
@@ -114,7 +114,7 @@ async def _estimate(
 
 
 async def read_short(
-    database: Database, wanted: RecordingFilter, plan: Plan, recent: RecentListings
+    database: Database, wanted: RecordingFilter, plan: ListingPlan, recent: RecentListings
 ) -> ShortListing | None:
     """Read a listing in one query; None: it is, or may be, longer than a chunk.
 
@@ -135,7 +135,11 @@ async def read_short(
 
 
 async def _read_page(
-    database: Database, wanted: RecordingFilter, plan: Plan, start: Start, recent: RecentListings
+    database: Database,
+    wanted: RecordingFilter,
+    plan: ListingPlan,
+    start: Start,
+    recent: RecentListings,
 ) -> list[Record]:
     if plan.fallback is None or start.skip > _NEWEST:
         by = await plan_stream(database, wanted, plan, recent)
@@ -160,7 +164,7 @@ async def _fetch(
 
 
 async def plan_stream(
-    database: Database, wanted: RecordingFilter, plan: Plan, recent: RecentListings
+    database: Database, wanted: RecordingFilter, plan: ListingPlan, recent: RecentListings
 ) -> By:
     """Decide how to read a listing of any length."""
     if plan.fallback is None:
@@ -176,7 +180,7 @@ class RecordingListing:
         self,
         transaction: Transaction,
         wanted: RecordingFilter,
-        plan: Plan,
+        plan: ListingPlan,
         by: By,
         *,
         own_session: bool,
@@ -222,7 +226,7 @@ class RecordingListing:
 class ShortListing:
     """A listing that was read in one query."""
 
-    def __init__(self, recordings: list[Recording], plan: Plan) -> None:
+    def __init__(self, recordings: list[Recording], plan: ListingPlan) -> None:
         self.plan = plan
         self._recordings = recordings
 

@@ -20,7 +20,7 @@ from appliance.recordings.imports.merge import ImportResult, ImportRules, state_
 from appliance.recordings.imports.upsert import upsert_recording
 from appliance.recordings.listing import (
     CHUNK_ROWS,
-    Plan,
+    ListingPlan,
     RecordingListing,
     ShortListing,
     count_listed,
@@ -153,7 +153,7 @@ class RecordingStore:
             self._listings.release()
 
     async def count_listed(
-        self, wanted: RecordingFilter, plan: Plan | None = None, first: int | None = None
+        self, wanted: RecordingFilter, plan: ListingPlan | None = None, first: int | None = None
     ) -> int:
         """Return the number of recordings that match, on all pages; of very many an estimate.
 

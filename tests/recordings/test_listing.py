@@ -11,7 +11,7 @@ import pytest
 from appliance.postgres.database import Database
 from appliance.recordings import listing, recent_listings, rows
 from appliance.recordings.filter import RecordingFilter
-from appliance.recordings.listing import Plan, plan_listing
+from appliance.recordings.listing import ListingPlan, plan_listing
 from appliance.recordings.store import RecordingStore
 from tests.doubles.recordings import add, fill, make_recording, open_recordings
 
@@ -54,7 +54,7 @@ async def test_few_are_found_by_their_metadata_and_counted(
 ) -> None:
     postgres, store = filled
     wanted = RecordingFilter(metadata=(("course", "course-7"),), limit=4, paged=True)
-    assert await plan_listing(postgres, wanted) == Plan("metadata")
+    assert await plan_listing(postgres, wanted) == ListingPlan("metadata")
     assert await page(store, wanted) == (newest(79, 75), 10)
     assert await page(store, replace(wanted, offset=8)) == (newest(71, 69), 10)
     assert await page(store, replace(wanted, offset=10)) == ([], 10)
@@ -67,10 +67,10 @@ async def test_very_many_are_read_from_the_newest_on(
     postgres, store = filled
     wanted = RecordingFilter(metadata=ALL, limit=25, paged=True, **more)  # type: ignore[arg-type]
     if more:
-        assert await plan_listing(postgres, wanted) == Plan("tenant")
+        assert await plan_listing(postgres, wanted) == ListingPlan("tenant")
         assert await page(store, wanted) == (["rec-0000590"], 1)
         return
-    assert await plan_listing(postgres, wanted) == Plan("time", "metadata")
+    assert await plan_listing(postgres, wanted) == ListingPlan("time", "metadata")
     found, total = await page(store, wanted)
     assert found == newest(600, 575)
     assert 0.5 * COUNT <= total <= 2 * COUNT  # an estimate
@@ -154,7 +154,7 @@ async def test_very_many_that_are_all_old_are_found_by_their_metadata(
         "UPDATE metadata SET value = 'old' WHERE key = 'bbb-origin' AND recording_id <= 30"
     )
     wanted = RecordingFilter(metadata=(("bbb-origin", "old"),), limit=25, paged=True)
-    assert await plan_listing(postgres, wanted) == Plan("time", "metadata")
+    assert await plan_listing(postgres, wanted) == ListingPlan("time", "metadata")
     assert (await page(store, wanted))[0] == newest(30, 5)
     everything = replace(wanted, limit=None, paged=False)
     assert (await page(store, everything))[0] == newest(30, 0)

@@ -33,7 +33,7 @@ def _read_settings() -> list[SettingRow]:
         return []  # not started from this environment
 
 
-async def examine(console: Console, visit: Visit) -> Done:
+async def run_doctor(console: Console, visit: Visit) -> Done:
     """Examine everything now; takes up to ten seconds."""
     answer = await console.call(visit, "doctor")
     findings = tuple(Finding(o.check, o.level, o.text, o.advice) for o in answer.findings)
@@ -47,5 +47,5 @@ async def examine(console: Console, visit: Visit) -> Done:
 
 ROUTES = (
     Route("/doctor", show, page="doctor"),
-    Route("/doctor/examine", examine, "POST", "doctor"),
+    Route("/doctor/examine", run_doctor, "POST", "doctor"),
 )

@@ -185,7 +185,7 @@ def lowest_rate(failures: int, of: int) -> float:
     return max(0.0, (centre - spread) / (1 + square / of))
 
 
-def check_version(text: str) -> str:
+def check_version_name(text: str) -> str:
     """Check a version of BBB. Raises UnacceptableValue."""
     if not _VERSION(text):
         raise UnacceptableValue(f"the version must be one as 3.0.12, not {text[:40]!a}")

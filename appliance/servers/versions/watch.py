@@ -23,7 +23,7 @@ from appliance.servers.versions.shares import (
     Excess,
     Share,
     Tally,
-    check_version,
+    check_version_name,
     find_excess,
     parse_tallies,
 )
@@ -102,7 +102,7 @@ async def _read_creates(redis: RedisStore, now_ms: int) -> dict[str, Tally]:
 async def share_version(deps: ServerDeps, actor: str, version: str, parts: int) -> Share | None:
     """Set the share of a version, in parts of WHOLE; all of them: no share. Raises Refused."""
     try:
-        check_version(version)
+        check_version_name(version)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if parts >= WHOLE:

@@ -11,7 +11,7 @@ from appliance.servers.versions.shares import (
     WHOLE,
     Share,
     VersionShares,
-    check_version,
+    check_version_name,
     find_excess,
     lowest_rate,
     parse_percent,
@@ -43,7 +43,7 @@ def test_other_percentages_are_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "3.0 12", "3.0\n", "-", "3" * 65, "<b>", "3.0\0"])
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(UnacceptableValue, match="version must be"):
-        check_version(text)
+        check_version_name(text)
 
 
 @pytest.mark.parametrize(
