@@ -1,4 +1,4 @@
-"""Values that several features share: servers, meetings, tenants, placements, polls.
+"""Values that several features share: servers, meetings, tenants, rules of placement.
 
 Data only: the rules and the I/O are in the feature folders. Source of the fields: Scalelite's Redis
 records and the appliance's additions to them (docs/stores.md).
@@ -167,31 +167,6 @@ class ParamRule:
 
 
 @dataclass(frozen=True, slots=True)
-class LimitUse:
-    """A limit of a tenant, and how much of it is in use."""
-
-    name: str
-    maximum: float
-    used: float
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceNotes:
-    """Additional results of placing or joining a meeting."""
-
-    refused: LimitUse | None = None
-    """The limit that is reached."""
-    near: tuple[LimitUse, ...] = ()
-    """Limits of which 80 % are in use now, each once an hour."""
-    max_duration_min: int | None = None
-    bbb_version: str | None = None
-    """Of the meeting's server, if it was asked for."""
-
-
-NO_NOTES = PlaceNotes()
-
-
-@dataclass(frozen=True, slots=True)
 class ListedRecord:
     """The record of a listed meeting, if the appliance placed it."""
 
@@ -219,58 +194,6 @@ class KnownMeeting:
     voice_bridge: str
 
 
-@dataclass(frozen=True, slots=True)
-class TagRequest:
-    """The server tags that a create asks for; `none` in `tags` matches untagged servers."""
-
-    tags: tuple[str, ...]
-    required: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """The unconfirmed record that a placement replaces; compared with the stored one."""
-
-    server_id: ServerId
-    placement: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlacementRequest:
-    """Everything that the placement of one meeting depends on, except the pool itself."""
-
-    meeting_id: MeetingId
-    tenant_id: TenantId | None
-    moderator_pw: str | None = field(repr=False)
-    """Given by the front-end; None: keep the stored one, else use `new_moderator_pw`."""
-    new_moderator_pw: str = field(repr=False)
-    """Empty if `moderator_pw` is given."""
-    voice_bridges: tuple[str, ...]
-    """Candidates in order; the first free one is taken."""
-    now_ms: int
-    tie_breaker: float
-    """Random number, 0 <= tie_breaker < 1, that selects among equally loaded servers."""
-    tag: TagRequest | None = None
-    size_hint: int | None = None
-    max_participants: int | None = None
-    excluded: frozenset[ServerId] = frozenset()
-    """Servers on which this create has already failed."""
-    only_server: ServerId | None = None
-    """The server of a breakout room's parent, if the meeting is a breakout room."""
-    replaces: Replaced | None = None
-    own_passwords: bool = False
-    """The front-end gave no password at all."""
-    logout_url: str | None = None
-    """Where the front-end wants people to go whose join fails."""
-    ended_url: str | None = None  # the front-end's, should the create not be confirmed
-    recorded: bool = False
-    """The meeting may be recorded."""
-    wants_version: bool = False
-    """A parameter rule depends on the version of the server."""
-    shares: bool = False
-    """Versions of servers may have shares of the new meetings."""
-
-
 class PlacementOutcome(StrEnum):
     """Result of a placement."""
 
@@ -287,32 +210,6 @@ class PlacementOutcome(StrEnum):
     NO_VOICE_BRIDGE = "no_voice_bridge"
     LIMITED = "limited"
     """A limit of the tenant is reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Result of a placement, with the meeting's record if there is one."""
-
-    outcome: PlacementOutcome
-    meeting: Meeting | None = None
-    moved_from: ServerId | None = None
-    """The previous server of the meeting, which is offline, disabled or removed."""
-    notes: PlaceNotes = NO_NOTES
-
-
-@dataclass(frozen=True, slots=True)
-class ServerChange:
-    """New values of a server; None keeps a value, an empty text or a limit of 0 removes it."""
-
-    url: str | None = None
-    secret: str | None = field(default=None, repr=False)
-    load_multiplier: float | None = None
-    tag: str | None = None
-    max_meetings: int | None = None
-    max_users: int | None = None
-    dial_in: str | None = None
-    dial_in_port: int | None = None
-    state: ServerState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,19 +18,13 @@ from typing import Any
 
 import trio
 
-from appliance.model import (
-    MeetingId,
-    PlacementOutcome,
-    PlacementRequest,
-    PlacementRules,
-    ServerChange,
-    ServerId,
-    ServerState,
-)
+from appliance.meetings.placement import PlacementRequest
+from appliance.model import MeetingId, PlacementOutcome, PlacementRules, ServerId, ServerState
 from appliance.redis.client import RedisAddress
 from appliance.servers.model import (
     Observation,
 )
+from appliance.servers.values import ServerChange
 from benchmarks.many_servers import AGE_MS, ATTENDEES, HOST, meeting_id
 from benchmarks.pool import SECRET
 from tests.doubles.appliance_process import ApplianceProcess

@@ -18,18 +18,11 @@ from appliance.bbb.xml import ServerAnswer, render_not_running
 from appliance.faults import BbbError, ServerFault, StoreDown
 from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
-from appliance.model import (
-    NO_NOTES,
-    LimitUse,
-    Meeting,
-    MeetingId,
-    PlaceNotes,
-    ServerId,
-    Target,
-)
+from appliance.meetings.placement import NO_NOTES, PlaceNotes
+from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.ending import forget_if_unknown
 from appliance.system.threads import run_sized
-from appliance.tenants.limits import DEFAULT_TENANT
+from appliance.tenants.limits import DEFAULT_TENANT, LimitUse
 from appliance.tenants.param_rules import (
     apply_rules,
     join_layers,

@@ -32,8 +32,9 @@ from appliance.meetings.create_params import (
 from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.failover import Creation
 from appliance.meetings.join_failure import MAX_URL
+from appliance.meetings.placement import PlacementRequest, PlaceNotes
 from appliance.meetings.voice_bridge import candidates
-from appliance.model import MeetingId, PlacementRequest, PlaceNotes, ServerId
+from appliance.model import MeetingId, ServerId
 from appliance.tenants.param_rules import (
     Layers,
     apply_rules,

@@ -17,8 +17,9 @@ from appliance.callbacks.ended_rules import EndUrlSigner
 from appliance.faults import BbbError, StoreDown
 from appliance.meetings.create_params import fit_request_line, password_to_send, server_params
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.placement import PlacementRequest
 from appliance.meetings.store import NewRun
-from appliance.model import Meeting, PlacementRequest, Target
+from appliance.model import Meeting, Target
 from appliance.tenants.lrs_rules import PAYLOAD_PARAM
 
 

@@ -13,7 +13,8 @@ from appliance.bbb.client import MAX_LINE_BYTES
 from appliance.bbb.params import Params, encode_query, get, replace_param
 from appliance.callbacks.end_callback_url import drop_relayed
 from appliance.callbacks.ended_rules import ENDED_PARAM
-from appliance.model import Meeting, MeetingId, TagRequest
+from appliance.meetings.placement import TagRequest
+from appliance.model import Meeting, MeetingId
 from appliance.tenants.scoped_id import ORIGINAL_KEY, is_reversible
 
 TAG_PARAM = "meta_server-tag"

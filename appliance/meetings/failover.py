@@ -25,17 +25,9 @@ from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.meetings.calls import report_failed_call, report_limits
 from appliance.meetings.create_call import CreateCall, target_of
 from appliance.meetings.deps import MeetingDeps
+from appliance.meetings.placement import NO_NOTES, Placement, PlacementRequest, PlaceNotes, Replaced
 from appliance.meetings.store import Confirmation
-from appliance.model import (
-    NO_NOTES,
-    Meeting,
-    Placement,
-    PlacementOutcome,
-    PlacementRequest,
-    PlaceNotes,
-    Replaced,
-    ServerState,
-)
+from appliance.model import Meeting, PlacementOutcome, ServerState
 from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted, forget_if_unknown
 
 MAX_SERVERS = 3

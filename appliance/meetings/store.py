@@ -13,16 +13,12 @@ from enum import IntEnum
 from typing import Any
 
 from appliance.callbacks.ended_rules import MeetingRun
+from appliance.meetings.placement import NO_NOTES, Placement, PlacementRequest, PlaceNotes
 from appliance.model import (
-    NO_NOTES,
-    LimitUse,
     Meeting,
     MeetingId,
-    Placement,
     PlacementOutcome,
-    PlacementRequest,
     PlacementRules,
-    PlaceNotes,
     ServerId,
     Target,
     TenantId,
@@ -35,6 +31,7 @@ from appliance.pool.records import (
     tenant_arguments,
 )
 from appliance.redis.store import RedisStores, to_script_json
+from appliance.tenants.limits import LimitUse
 from appliance.tenants.scoped_id import scoped_id
 
 _INDEXED_AT_ONCE = 500

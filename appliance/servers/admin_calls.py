@@ -33,7 +33,7 @@ from appliance.admin_calls.fields import (
     whole,
 )
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, no_server
-from appliance.model import ServerChange, ServerState
+from appliance.model import ServerState
 from appliance.servers import administration as servers
 from appliance.servers import clearing as server_clearing
 from appliance.servers.admin_types import (
@@ -58,7 +58,7 @@ from appliance.servers.admin_types import (
 from appliance.servers.audited import ONE_SERVER
 from appliance.servers.deps import ServerDeps
 from appliance.servers.maintenance.calls import maintenance_of
-from appliance.servers.values import MAX_LIMIT, MAX_PORT, NewServer
+from appliance.servers.values import MAX_LIMIT, MAX_PORT, NewServer, ServerChange
 from appliance.system.threads import run_counted
 
 NO_SERVER = {404: "There is no server with this id."}

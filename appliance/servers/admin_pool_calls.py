@@ -24,7 +24,7 @@ from appliance.admin_calls.fields import (
     text,
 )
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind
-from appliance.model import Server, ServerChange
+from appliance.model import Server
 from appliance.servers import administration as servers
 from appliance.servers import polling
 from appliance.servers.admin_calls import NO_SERVER
@@ -47,6 +47,7 @@ from appliance.servers.sync.apply import AddedServer, StepOutcome, SyncedServer
 from appliance.servers.sync.plan import StepKind, SyncMode, named_values
 from appliance.servers.sync.yaml_list import BadServerList
 from appliance.servers.sync.yaml_nodes import MAX_CHARS
+from appliance.servers.values import ServerChange
 from appliance.system.threads import run_counted
 
 _HIDDEN = "*****"

@@ -16,13 +16,13 @@ from appliance.admin_calls.fields import natural_key
 from appliance.admin_calls.refusal import RefusalKind, Refused, no_server
 from appliance.bbb.endpoint import UnacceptableValue, host_of, url_key
 from appliance.callbacks.hook_sync import remove_server_hooks
-from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.pool.retired import RetiredServer
 from appliance.servers.deps import ServerDeps
 from appliance.servers.model import RemovalResult
 from appliance.servers.polling import PollResult, poll_server
 from appliance.servers.sync.plan import named_values
-from appliance.servers.values import NewServer, check_change, check_id
+from appliance.servers.values import NewServer, ServerChange, check_change, check_id
 from appliance.system.threads import run_counted
 from appliance.usage.debts import with_debts
 

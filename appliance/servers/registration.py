@@ -23,12 +23,12 @@ from appliance.bbb.endpoint import (
     url_key,
 )
 from appliance.faults import BbbError
-from appliance.model import Server, ServerChange, Target
+from appliance.model import Server, Target
 from appliance.pool.retired import RetiredServer
 from appliance.servers.administration import add_server, find_server, update_server
 from appliance.servers.deps import ServerDeps
 from appliance.servers.sync.plan import named_values
-from appliance.servers.values import NewServer
+from appliance.servers.values import NewServer, ServerChange
 from appliance.usage.debts import with_debts
 
 PROOF_S = 10.0

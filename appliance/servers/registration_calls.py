@@ -13,7 +13,7 @@ from appliance.admin_calls.call import AdminCall, Answer, Audited, Call, Snapsho
 from appliance.admin_calls.fields import Fields, NoFields, Text, nested, text
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.endpoint import host_of
-from appliance.model import Server, ServerChange, ServerId
+from appliance.model import Server, ServerId
 from appliance.servers import registration
 from appliance.servers.admin_calls import IdField, NewServerFields
 from appliance.servers.admin_types import (
@@ -30,6 +30,7 @@ from appliance.servers.administration import remove_server
 from appliance.servers.audited import server_snapshot
 from appliance.servers.deps import ServerDeps
 from appliance.servers.registration import Retirement
+from appliance.servers.values import ServerChange
 
 
 class RegisterServerRequest(Fields, frozen=True):

@@ -13,14 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from appliance.model import (
-    ListedRecord,
-    MeetingId,
-    PlacementRules,
-    ServerChange,
-    ServerId,
-    ServerState,
-)
+from appliance.model import ListedRecord, MeetingId, PlacementRules, ServerId, ServerState
 from appliance.pool.records import NOTIFY_AFTER_END_MS, parse_state
 from appliance.redis.store import Argument, RedisStores, to_script_json
 from appliance.servers.load import observation_arguments, parse_observation
@@ -34,6 +27,7 @@ from appliance.servers.model import (
     PoolMarks,
     RemovalResult,
 )
+from appliance.servers.values import ServerChange
 from appliance.settings.model import RegistrySettings
 from appliance.system.threads import in_chunks
 

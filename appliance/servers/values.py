@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from appliance.bbb.endpoint import MAX_TEXT, UnacceptableValue, check_secret, check_url
-from appliance.model import ServerChange, ServerId
+from appliance.model import ServerId, ServerState
 from appliance.settings.dial_string import check_dial_string
 
 MAX_LIMIT = 10_000_000
@@ -29,6 +29,21 @@ _RESERVED_IDS = frozenset(
 )
 """A server's counters have its id as key, so an id must not be the name of another key."""
 _RESERVED_PREFIX = "protector_token_"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChange:
+    """New values of a server; None keeps a value, an empty text or a limit of 0 removes it."""
+
+    url: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    load_multiplier: float | None = None
+    tag: str | None = None
+    max_meetings: int | None = None
+    max_users: int | None = None
+    dial_in: str | None = None
+    dial_in_port: int | None = None
+    state: ServerState | None = None
 
 
 @dataclass(frozen=True, slots=True)

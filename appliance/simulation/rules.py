@@ -14,14 +14,13 @@ import trio
 
 from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.log import get_logger
+from appliance.meetings.placement import PlacementRequest
 from appliance.meetings.store import MeetingStore
 from appliance.model import (
     Meeting,
     MeetingId,
     PlacementOutcome,
-    PlacementRequest,
     PlacementRules,
-    ServerChange,
     ServerId,
     ServerState,
 )
@@ -31,6 +30,7 @@ from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStores, open_redis_stores
 from appliance.servers.load import make_observation
 from appliance.servers.store import ServerStore
+from appliance.servers.values import ServerChange
 from appliance.simulation.replay import Run, cost_of
 from appliance.simulation.traces import Trace
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.model import LimitUse, TenantId
+from appliance.model import TenantId
 from appliance.redis.store import RedisStore
 
 DEFAULT_TENANT = "default"
@@ -27,6 +27,15 @@ NEAR = 0.8
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0+)?").fullmatch
 """JSON has one kind of numbers: some programs write 5 as 5.0."""
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit of a tenant, and how much of it is in use."""
+
+    name: str
+    maximum: float
+    used: float
 
 
 def check_limit(name: str, value: str) -> str:

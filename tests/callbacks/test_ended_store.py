@@ -9,7 +9,8 @@ import pytest
 
 from appliance.callbacks.ended_rules import EndReport, MeetingRun
 from appliance.callbacks.ended_store import CLAIM_MS, EndedStore
-from appliance.model import Meeting, MeetingId, PlacementOutcome, Replaced, ServerId, TenantId
+from appliance.meetings.placement import Replaced
+from appliance.model import Meeting, MeetingId, PlacementOutcome, ServerId, TenantId
 from appliance.pool.records import NOTIFY_AFTER_END_MS, NOTIFY_AFTER_LOSS_MS
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 

@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId
+from appliance.model import ServerId
+from appliance.servers.values import ServerChange
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.control import ControlDouble, Done, open_control
 from tests.doubles.features import open_features

@@ -15,7 +15,8 @@ from appliance.dialin.caller import IncomingCall
 from appliance.dialin.calls import GUESSING_DELAY_S, answer_call
 from appliance.dialin.dialplan import Bridge, CallStep, PromptRules, render_answer
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId, ServerState
+from appliance.model import ServerId, ServerState
+from appliance.servers.values import ServerChange
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.freeswitch import Gateway
 from tests.doubles.pool_store import pool_store

@@ -28,11 +28,12 @@ from appliance.doctor.findings import Finding, Level
 from appliance.faults import DatabaseDown
 from appliance.features import Features
 from appliance.fleet.autoscale import make_hooks, tell
-from appliance.model import Server, ServerChange, ServerId, ServerState, Target
+from appliance.model import Server, ServerId, ServerState, Target
 from appliance.postgres.facts import DatabaseFacts
 from appliance.recordings.deps import RecordingAdmin
 from appliance.recordings.imports.spool_admin import SpoolAdmin
 from appliance.recordings.player.files import PlayerBuild
+from appliance.servers.values import ServerChange
 from appliance.system.disk_facts import DirectoryFacts
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange

@@ -21,7 +21,7 @@ from appliance.admin_calls.call import AdminCall
 from appliance.callbacks.analytics_files import AnalyticsFiles
 from appliance.callbacks.rules import recording_ready
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId, ServerState, TenantId
+from appliance.model import ServerId, ServerState, TenantId
 from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.imports.admin_calls import IMPORT_CALLS
@@ -31,6 +31,7 @@ from appliance.recordings.uploads.refused import RefusedUpload
 from appliance.servers.maintenance.calls import EXAMPLE_FROM, EXAMPLE_UNTIL
 from appliance.servers.maintenance.rules import Window
 from appliance.servers.maintenance.windows import windows_of
+from appliance.servers.values import ServerChange
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.values import TenantChange, TenantSetting
 from appliance.tokens.rules import Token, digest_of

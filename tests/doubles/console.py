@@ -20,9 +20,10 @@ from appliance.bbb.listed_meeting import ListedMeeting
 from appliance.console.core import Console
 from appliance.console.routes import make_console
 from appliance.features import Features
-from appliance.model import ServerChange, ServerId, ServerState, TenantId
+from appliance.model import ServerId, ServerState, TenantId
 from appliance.public.app import PublicApp
 from appliance.servers.load import make_observation
+from appliance.servers.values import ServerChange
 from appliance.settings import Bind
 from appliance.tokens.rules import Token, digest_of
 from tests.doubles.features import open_features

@@ -22,9 +22,10 @@ from appliance.bbb.signed_request import Caller
 from appliance.faults import StoreDown
 from appliance.features import Features
 from appliance.meetings.create import create_meeting
-from appliance.model import Meeting, MeetingId, Server, ServerChange, ServerId, ServerState
+from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState
 from appliance.servers.model import PollMemory
 from appliance.servers.polling import PollResult, poll_server
+from appliance.servers.values import ServerChange
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import EventBook, open_features, rewire
 from tests.doubles.redis_layout import layout_faults

@@ -24,11 +24,12 @@ from appliance.http.client.pool import PoolTransport
 from appliance.meetings.calls import join_meeting
 from appliance.meetings.create import create_meeting
 from appliance.meetings.end import end_meeting
-from appliance.model import ServerChange, ServerId, ServerState
+from appliance.model import ServerId, ServerState
 from appliance.redis.errors import RedisDown
 from appliance.redis.store import RedisStore, RedisStores
 from appliance.servers.model import PollMemory
 from appliance.servers.polling import poll_server
+from appliance.servers.values import ServerChange
 from appliance.settings import Settings
 from tests.doubles.bbb_state import Meeting
 from tests.doubles.features import EventBook, all_scripts, make_test_features, rewire

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from appliance.features import Features
-from appliance.model import MeetingId, PlacementRequest
+from appliance.meetings.placement import PlacementRequest
+from appliance.model import MeetingId
 from tests.doubles.bbb_process import BbbProcess, open_bbb_servers
 from tests.doubles.control import ControlDouble, open_control
 from tests.doubles.features import EventBook, open_features

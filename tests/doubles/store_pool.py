@@ -14,16 +14,12 @@ from typing import Any
 import trio
 
 from appliance.bbb.listed_meeting import ListedMeeting
+from appliance.meetings.placement import NO_NOTES, Placement, PlacementRequest, PlaceNotes
 from appliance.model import (
-    NO_NOTES,
     Meeting,
     MeetingId,
-    Placement,
     PlacementOutcome,
-    PlacementRequest,
     PlacementRules,
-    PlaceNotes,
-    ServerChange,
     ServerId,
     ServerState,
     TenantId,
@@ -34,6 +30,7 @@ from appliance.servers.model import (
     FailureResult,
     ObservationResult,
 )
+from appliance.servers.values import ServerChange
 from tests.doubles.pool_store import PoolStore, open_pool_store
 from tests.doubles.redis_layout import layout_faults
 

@@ -12,7 +12,8 @@ from appliance.meetings.administration import (
     list_server_meetings,
     show_meeting,
 )
-from appliance.model import MeetingId, PlacementRequest
+from appliance.meetings.placement import PlacementRequest
+from appliance.model import MeetingId
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import add_server, enable_server
 from appliance.servers.values import NewServer

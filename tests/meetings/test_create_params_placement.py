@@ -13,7 +13,7 @@ from appliance.meetings.create_params import (
     parse_tag,
     size_hint,
 )
-from appliance.model import TagRequest
+from appliance.meetings.placement import TagRequest
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,15 @@ from typing import Any
 
 import pytest
 
+from appliance.meetings.placement import PlacementRequest, Replaced, TagRequest
 from appliance.meetings.store import placement_arguments
-from appliance.model import (
-    MeetingId,
-    PlacementRequest,
-    PlacementRules,
-    Replaced,
-    ServerChange,
-    ServerId,
-    TagRequest,
-)
+from appliance.model import MeetingId, PlacementRules, ServerId
 from appliance.servers.load import observation_arguments
 from appliance.servers.model import (
     Observation,
 )
 from appliance.servers.store import change_arguments
+from appliance.servers.values import ServerChange
 
 RULES = PlacementRules(creating_ms=1000)
 REQUEST = PlacementRequest(

@@ -12,18 +12,18 @@ import pytest
 import trio
 
 from appliance.faults import StoreDown
+from appliance.meetings.placement import Replaced
 from appliance.model import (
     Meeting,
     MeetingId,
     PlacementOutcome,
     PlacementRules,
-    Replaced,
-    ServerChange,
     ServerId,
     ServerState,
     TenantId,
 )
 from appliance.redis.client import RedisAddress
+from appliance.servers.values import ServerChange
 from tests.doubles.pool_store import open_pool_store
 from tests.doubles.redis_processes import LogBook, short_directory
 from tests.doubles.store_pool import StorePool, open_store_pool

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from appliance.model import PlacementOutcome, Replaced
+from appliance.meetings.placement import Replaced
+from appliance.model import PlacementOutcome
 from tests.doubles.store_pool import StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

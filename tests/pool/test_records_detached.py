@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.model import Replaced, ServerState, TenantId
+from appliance.meetings.placement import Replaced
+from appliance.model import ServerState, TenantId
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from appliance.bbb.listed_meeting import ListedMeeting
-from appliance.model import ServerChange, ServerId, ServerState
+from appliance.model import ServerId, ServerState
+from appliance.servers.values import ServerChange
 from tests.doubles.store_pool import MINUTE_MS, StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -7,14 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from appliance.callbacks.ended_rules import MeetingRun
-from appliance.model import (
-    Meeting,
-    PlacementOutcome,
-    Replaced,
-    ServerId,
-    ServerState,
-    TenantId,
-)
+from appliance.meetings.placement import Replaced
+from appliance.model import Meeting, PlacementOutcome, ServerId, ServerState, TenantId
 from tests.doubles.store_pool import StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

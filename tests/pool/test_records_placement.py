@@ -8,13 +8,9 @@ from typing import Any
 
 import pytest
 
-from appliance.model import (
-    PlacementOutcome,
-    ServerChange,
-    ServerId,
-    ServerState,
-    TagRequest,
-)
+from appliance.meetings.placement import TagRequest
+from appliance.model import PlacementOutcome, ServerId, ServerState
+from appliance.servers.values import ServerChange
 from tests.doubles.store_pool import StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -6,17 +6,12 @@ import json
 
 import pytest
 
-from appliance.model import (
-    MeetingId,
-    PlacementRules,
-    ServerChange,
-    ServerId,
-    ServerState,
-)
+from appliance.model import MeetingId, PlacementRules, ServerId, ServerState
 from appliance.pool.records import SUSPECT_MS
 from appliance.servers.model import (
     Observation,
 )
+from appliance.servers.values import ServerChange
 from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -8,14 +8,9 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from appliance.model import (
-    MeetingId,
-    PlacementOutcome,
-    PlacementRules,
-    Replaced,
-    ServerChange,
-    ServerState,
-)
+from appliance.meetings.placement import Replaced
+from appliance.model import MeetingId, PlacementOutcome, PlacementRules, ServerState
+from appliance.servers.values import ServerChange
 from tests.doubles.store_pool import MINUTE_MS, StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerId, ServerState
+from appliance.servers.values import ServerChange
 from tests.doubles.store_pool import StorePool, open_store_pool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.model import Meeting, MeetingId, PlacementOutcome, Replaced, TenantId
+from appliance.meetings.placement import Replaced
+from appliance.model import Meeting, MeetingId, PlacementOutcome, TenantId
 from appliance.tenants.scoped_id import scoped_id
 from tests.doubles.store_pool import StorePool
 

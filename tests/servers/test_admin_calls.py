@@ -8,14 +8,13 @@ import pytest
 
 from appliance.admin_calls.fields import BadRequest, read_field, read_fields
 from appliance.admin_calls.refusal import Refused
-from appliance.model import ServerChange
 from appliance.servers.admin_calls import (
     AddServerRequest,
     PanicServerRequest,
     ServerIdRequest,
     UpdateServerRequest,
 )
-from appliance.servers.values import NewServer
+from appliance.servers.values import NewServer, ServerChange
 
 
 def read_new(**fields: Any) -> NewServer:

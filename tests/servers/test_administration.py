@@ -8,7 +8,7 @@ import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.features import Features
-from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.servers.administration import (
     PoolStatus,
     add_server,
@@ -20,7 +20,7 @@ from appliance.servers.administration import (
     remove_server,
     update_server,
 )
-from appliance.servers.values import NewServer
+from appliance.servers.values import NewServer, ServerChange
 from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.ports import free_port

@@ -6,7 +6,8 @@ import pytest
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.features import Features
-from appliance.model import MeetingId, PlacementRequest, ServerState
+from appliance.meetings.placement import PlacementRequest
+from appliance.model import MeetingId, ServerState
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import add_server, enable_server, find_server
 from appliance.servers.clearing import disable_server, panic_server

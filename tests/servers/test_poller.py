@@ -11,10 +11,11 @@ import pytest
 import trio
 
 from appliance.features import Features
-from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.pool.records import PoolRecords
 from appliance.servers import poller
 from appliance.servers.poller import Poller
+from appliance.servers.values import ServerChange
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.features import rewire
 from tests.doubles.live_pool import LivePool, open_live

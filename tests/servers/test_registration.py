@@ -13,11 +13,11 @@ from appliance.admin_calls.refusal import Refused
 from appliance.audit.rules import AuditQuery
 from appliance.bbb.signed_request import Caller
 from appliance.meetings.end import end_meeting
-from appliance.model import ServerChange, ServerId, ServerState
+from appliance.model import ServerId, ServerState
 from appliance.servers import administration
 from appliance.servers.registration import Registered, list_retired, register_server
 from appliance.servers.sync.apply import sync_servers
-from appliance.servers.values import NewServer
+from appliance.servers.values import NewServer, ServerChange
 from tests.admin.test_dispatch import bearer_of
 from tests.doubles.admin_examples import SERVER_ID, TENANT_ID, open_place
 from tests.doubles.bbb_process import BbbProcess

@@ -12,10 +12,11 @@ import trio
 
 from appliance.admin_calls.refusal import Refused
 from appliance.fault_log import FaultLog
-from appliance.model import ServerChange, ServerId
+from appliance.model import ServerId
 from appliance.servers.administration import accept_empty, remove_server
 from appliance.servers.poller import Poller
 from appliance.servers.remembered import FILE_NAME, RememberedServers
+from appliance.servers.values import ServerChange
 from tests.doubles.features import EventBook, now_ms
 from tests.doubles.public import Public, open_public
 from tests.doubles.redis_processes import redis_process

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from appliance.admin_calls.fields import natural_key
 from appliance.bbb.endpoint import UnacceptableValue, check_secret, check_url, host_labels, host_of
-from appliance.model import ServerChange
-from appliance.servers.values import NewServer, check_change, check_id, check_multiplier, check_tag
+from appliance.servers.values import (
+    NewServer,
+    ServerChange,
+    check_change,
+    check_id,
+    check_multiplier,
+    check_tag,
+)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from appliance.bbb.signed_request import Caller
 from appliance.callbacks.ended import record_end
 from appliance.meetings.end import end_meeting
 from appliance.metrics.exposition import StoreSnapshot, render_metrics
-from appliance.model import ServerChange, ServerId
+from appliance.model import ServerId
 from appliance.postgres.database import Database
 from appliance.servers.administration import list_servers, remove_server
 from appliance.servers.sync.apply import sync_servers
+from appliance.servers.values import ServerChange
 from appliance.usage.debts import restore_debts, settle_debts, with_debts
 from appliance.usage.model import DAY_MS, HOUR_MS
 from appliance.usage.tally import LATE_REPORT_MS

@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from appliance.bbb.endpoint import url_key
-from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.servers.sync.yaml_list import WantedServer
+from appliance.servers.values import ServerChange
 
 
 class SyncMode(StrEnum):

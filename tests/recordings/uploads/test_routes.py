@@ -14,12 +14,13 @@ import pytest
 import trio
 
 from appliance.http.messages import ClientTimeouts
-from appliance.model import ServerChange, ServerId
+from appliance.model import ServerId
 from appliance.recordings.imports.spool import Spool
 from appliance.recordings.uploads.refused import MAX_REFUSED, RefusedUpload
 from appliance.recordings.uploads.schema import UPLOAD
 from appliance.servers.administration import remove_server
 from appliance.servers.registration import forget_retired
+from appliance.servers.values import ServerChange
 from tests.doubles.control import open_control
 from tests.doubles.features import open_features, rewire
 from tests.doubles.import_tools import recording_settings

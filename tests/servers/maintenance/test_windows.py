@@ -13,11 +13,12 @@ import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.audit.rules import AuditQuery
-from appliance.model import ServerChange, ServerId, ServerState
+from appliance.model import ServerId, ServerState
 from appliance.servers.deps import ServerDeps
 from appliance.servers.maintenance.rules import DEFAULT_LEAD_MS, WEEK_MS, Phase, Window
 from appliance.servers.maintenance.task import CLAIM_MS, GIVE_UP_MS, Maintenance
 from appliance.servers.maintenance.windows import cancel_windows, list_windows, plan_window
+from appliance.servers.values import ServerChange
 from appliance.usage.model import EndedRun, ServerMinute, Sums, UsageRun
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import rewire

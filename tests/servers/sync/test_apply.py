@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from appliance.features import Features
-from appliance.model import Meeting, MeetingId, PlacementRequest, Server, ServerId, ServerState
+from appliance.meetings.placement import PlacementRequest
+from appliance.model import Meeting, MeetingId, Server, ServerId, ServerState
 from appliance.pool.ending import EndOutcome
 from appliance.servers.administration import list_servers
 from appliance.servers.sync.apply import (

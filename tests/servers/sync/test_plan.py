@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.model import Server, ServerChange, ServerId, ServerState
+from appliance.model import Server, ServerId, ServerState
 from appliance.servers.sync.plan import (
     StepKind,
     SyncMode,
@@ -17,6 +17,7 @@ from appliance.servers.sync.plan import (
     taken_urls,
 )
 from appliance.servers.sync.yaml_list import WantedServer
+from appliance.servers.values import ServerChange
 
 ENABLED, CORDONED, DISABLED = ServerState.ENABLED, ServerState.CORDONED, ServerState.DISABLED
 A = ServerId("a")
