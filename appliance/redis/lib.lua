@@ -505,6 +505,18 @@ local function is_stale(key, member, now_ms, grace_ms)
   return false
 end
 
+-- Whether a voice bridge number is reserved in vain: its meeting has another number, or has no record, is not
+-- detached, and was already so grace_ms ago, since Scalelite reserves the number before it writes the record.
+local function is_stale_bridge(bridge, owner, now_ms, grace_ms)
+  local notes, note, key = A .. 'stale_voice_bridges', bridge .. ' ' .. owner, P .. 'meeting:' .. owner
+  local own = text(call('HGET', key, 'voice_bridge')) -- a record need not have one
+  if own == bridge or (own == '' and call('EXISTS', key) == 1) or is_detached(owner) then
+    call('ZREM', notes, note)
+    return false
+  end
+  return is_stale(notes, note, now_ms, grace_ms)
+end
+
 -- Release the name of a tenant that is renamed or removed. If another tenant has the same name, which
 -- old versions of Scalelite allow, the name refers to that one from now on.
 local function release_tenant_name(name, id)

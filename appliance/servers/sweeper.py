@@ -13,6 +13,7 @@ from appliance.servers.deps import ServerDeps
 INTERVAL_S = 61.0
 """A little more than GRACE_MS, so that the second sweep may remove entries."""
 GRACE_MS = 60_000
+"""Also in meetings/lua/place_meeting.lua."""
 _LEASE_SHARE = 0.95
 
 

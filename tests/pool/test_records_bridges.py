@@ -8,7 +8,7 @@ import pytest
 
 from appliance.meetings.placement import Replaced
 from appliance.model import PlacementOutcome
-from tests.doubles.store_pool import StorePool
+from tests.doubles.store_pool import MINUTE_MS, StorePool
 
 pytest_plugins = ["tests.doubles.store_pool_fixtures"]
 
@@ -31,7 +31,7 @@ CASES = {
         "1", {"0471": "running"}, candidates=("0471", "1", "2")
     ),
     "its own": Case("2", {"1": "running", "2": "m"}),
-    "an orphaned one": Case("1", {"1": "nobody", "2": "running"}),
+    "not one that a Scalelite has just reserved": Case("2", {"1": "about to be written"}),
     "not one of a running meeting": Case("3", {"1": "running", "2": "running"}),
     "not one of a detached meeting": Case("2", {"1": "detached"}),
     "all taken": Case(None, {"1": "running", "2": "detached", "3": "running"}),
@@ -61,6 +61,35 @@ async def test_place_takes_number(pool: StorePool, case: Case) -> None:
         assert placement.meeting.voice_bridge == case.taken
         assert await pool.bridges() == {**before, **case.owners, case.taken: "m"}
     pool.loose_ends = True
+
+
+@pytest.mark.parametrize("seen_by", ["a sweep", "another create"])
+async def test_number_whose_meeting_is_gone_is_taken_after_a_minute(
+    pool: StorePool, seen_by: str
+) -> None:
+    await pool.add("a")
+    await pool.redis("HSET", "voice_bridges", "1", "gone")
+    if seen_by == "a sweep":
+        assert await pool.store.sweep(now_ms=pool.now_ms, grace_ms=MINUTE_MS) == 0
+    else:
+        assert (await pool.create("other", voice_bridges=("1", "3"))).voice_bridge == "3"
+    pool.now_ms += MINUTE_MS - 1
+    assert (await pool.create("too early", voice_bridges=("1", "4"))).voice_bridge == "4"
+    pool.now_ms += 1
+    assert (await pool.create("m", voice_bridges=("1", "2"))).voice_bridge == "1"
+    assert (await pool.bridges())["1"] == "m"
+
+
+async def test_number_that_its_meeting_no_longer_has_is_taken_after_a_minute(
+    pool: StorePool,
+) -> None:
+    pool.loose_ends = True
+    await pool.add("a")
+    await pool.create("other", voice_bridges=("1",))
+    await pool.redis("HSET", "voice_bridges", "2", "other")
+    await pool.store.sweep(now_ms=pool.now_ms, grace_ms=MINUTE_MS)
+    pool.now_ms += MINUTE_MS
+    assert (await pool.create("m", voice_bridges=("1", "2"))).voice_bridge == "2"
 
 
 async def test_nothing_is_counted_where_no_number_is_left(pool: StorePool) -> None:

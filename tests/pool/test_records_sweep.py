@@ -106,6 +106,41 @@ async def test_number_of_a_detached_meeting_is_kept(pool: StorePool) -> None:
     assert await pool.bridges() == {meeting.voice_bridge: "m"}
 
 
+async def test_number_that_its_meeting_no_longer_has_is_removed(pool: StorePool) -> None:
+    await pool.add("a")
+    await pool.create("m", voice_bridges=("1",))
+    await pool.redis("HSET", "voice_bridges", "2", "m")
+    assert await sweep(pool) == 0
+    pool.now_ms += MINUTE_MS
+    assert await sweep(pool) == 1
+    assert await pool.bridges() == {"1": "m"}
+
+
+async def test_earlier_number_of_a_detached_meeting_is_kept(pool: StorePool) -> None:
+    lost = await pool.add("a")
+    await pool.create("m", voice_bridges=("1",))
+    await pool.lose(lost)
+    await pool.add("b")
+    await pool.create("m", confirm=False)
+    await pool.redis("HSET", "meeting:m", "voice_bridge", "2")
+    await pool.redis("HSET", "voice_bridges", "2", "m")
+    for _ in range(3):
+        assert await sweep(pool) == 0
+        pool.now_ms += MINUTE_MS
+    assert await pool.bridges() == {"1": "m", "2": "m"}
+
+
+async def test_number_is_kept_where_the_record_has_none(pool: StorePool) -> None:
+    pool.loose_ends = True
+    await pool.add("a")
+    await pool.create("m", voice_bridges=("1",))
+    await pool.redis("HSET", "meeting:m", "voice_bridge", "")
+    for _ in range(3):
+        assert await sweep(pool) == 0
+        pool.now_ms += MINUTE_MS
+    assert await pool.bridges() == {"1": "m"}
+
+
 async def test_meeting_whose_record_expired_is_swept(pool: StorePool) -> None:
     await pool.add("a")
     await pool.create("m")

@@ -11,19 +11,17 @@ local id = kept_id(q.id, text(q.scoped_id), q.tenant_id)
 local CHUNK = 32
 local WORST_RANK = 16
 
--- Whether a voice bridge number is free, belongs to this meeting, or to one that no longer exists: its
--- owner has no record and is not detached.
-local function is_available(owner)
-  if not owner or owner == id then return true end
-  return call('EXISTS', P .. 'meeting:' .. owner) == 0 and not is_detached(owner)
-end
-
+-- A number of another meeting is only taken where a sweep would free it, by the same rule.
+local SWEEP_GRACE_MS = 60000 -- as in servers/sweeper.py
 local function take_voice_bridge(first)
-  local candidates = q.voice_bridges
+  local key, candidates = P .. 'voice_bridges', q.voice_bridges
   if first and first ~= '' then table.insert(candidates, 1, first) end
   for _, candidate in ipairs(candidates) do
-    if is_available(call('HGET', P .. 'voice_bridges', candidate)) then
-      call('HSET', P .. 'voice_bridges', candidate, id)
+    if call('HSETNX', key, candidate, id) == 1 then return candidate end
+    local owner = call('HGET', key, candidate)
+    if owner == id then return candidate end
+    if is_stale_bridge(candidate, owner, q.now_ms, SWEEP_GRACE_MS) then
+      call('HSET', key, candidate, id)
       return candidate
     end
   end
