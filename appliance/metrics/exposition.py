@@ -86,7 +86,17 @@ class _MetricCollector(Collector):
         self._seen = seen
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family."""
+        """Yield every family, with labels that can be encoded: in Redis there may be any bytes."""
+        for family in self._families():
+            family.samples = [
+                sample
+                if all(map(str.isascii, sample.labels.values()))
+                else sample._replace(labels={k: _clean(v) for k, v in sample.labels.items()})
+                for sample in family.samples
+            ]
+            yield family
+
+    def _families(self) -> Iterator[Metric]:
         info = GaugeMetricFamily("scalelite_info", "Version of the appliance.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
@@ -116,6 +126,10 @@ class _MetricCollector(Collector):
             yield _limits(self._seen.limits)
         if self._seen.tenants is not None:
             yield from _tenants(self._seen.tenants, self._seen.limits or {}, self._metrics)
+
+
+def _clean(label: str) -> str:
+    return label.encode("utf-8", "replace").decode()
 
 
 def render_metrics(metrics: Metrics, seen: StoreSnapshot, accept: str) -> tuple[str, bytes]:

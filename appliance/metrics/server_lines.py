@@ -45,7 +45,7 @@ def render_servers(
     creates = metrics.server_creates
     text, created = "Creates on servers, by result.", list(creates.values.items())
     lines.add_counter("creates", text, creates.labels, created)
-    return "".join(lines.parts).encode()
+    return "".join(lines.parts).encode("utf-8", "replace")  # in Redis there may be any bytes
 
 
 class _Lines:

@@ -12,6 +12,7 @@ import pytest
 
 from appliance.instruments import SECONDS
 from appliance.metrics.routes import make_metrics_app
+from appliance.model import TenantId
 from tests.doubles.bbb_process import BbbProcess
 from tests.doubles.features import open_features
 from tests.doubles.prometheus_text import samples
@@ -171,3 +172,27 @@ async def test_limits_of_tenants_are_shown_with_what_is_in_use(
     assert found["scalelite_tenant_limit_used_ratio", labels] == 0.0
     assert found["scalelite_tenant_refused_total", labels] == 1.0
     assert len([name for name, _ in found if "limit_used_ratio" in name]) == 1
+
+
+async def test_metrics_show_values_that_are_not_utf_8(redis_url: str, redis_namespace: str) -> None:
+    async with own_listener(redis_url, redis_namespace) as public:
+        redis, odd = public.res.redis.background, "caf\udce9"  # as Latin-1 in Redis
+
+        async def write(command: str, key: str, *args: str) -> None:
+            await redis.command(command, redis.key(key), *args)
+
+        await write("SADD", "servers", odd)
+        url = f"https://{odd}/bigbluebutton/api"
+        server = ("url", url, "secret", "s", "tag", odd, "state", "enabled", "online", "true")
+        await write("HSET", f"server:{odd}", *server, "bbb_version", odd)
+        await write("SADD", "tenants", "t")
+        await write("HSET", "tenant:t", "name", odd, "secrets", "s")
+        await public.res.tenants.limits.change(TenantId("t"), {"max_meetings": "4"})
+        for accept in ("text/plain", "application/openmetrics-text"):
+            answer = await public.ask("GET", "/metrics", headers=[f"Accept: {accept}"])
+            assert answer.status == 200
+
+    text = answer.body.decode()
+    assert 'scalelite_server_online{host="caf?",server="caf?"} 1.0' in text
+    assert 'scalelite_pool_needed_servers{tag="caf?"}' in text
+    assert 'scalelite_tenant_limit_used_ratio{limit="max_meetings",tenant="caf?"} 0.0' in text
