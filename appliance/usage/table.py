@@ -312,7 +312,7 @@ class UsageTable:
         return {row[0]: row[1] for row in await self.database.fetch(_READ_NAMES)}
 
     async def name_tenants(self, names: Mapping[str, str]) -> None:
-        """Remember the names of tenants."""
+        """Remember the names of tenants, of clean_text."""
         await self.database.execute(_NAME_TENANTS, list(names), list(names.values()))
 
 
@@ -364,10 +364,14 @@ def _pairs(rows: Any) -> str:
 
 def dump_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return JSON that PostgreSQL takes: its texts hold no NUL, and no half of a surrogate pair."""
-    return json.dumps([{name: _clean(value) for name, value in row.items()} for row in rows])
+    return json.dumps(
+        [
+            {name: clean_text(one) if isinstance(one, str) else one for name, one in row.items()}
+            for row in rows
+        ]
+    )
 
 
-def _clean(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return value.replace("\0", "").encode("utf-8", "replace").decode()
+def clean_text(text: str) -> str:
+    """Return a text as PostgreSQL takes it; in Redis there may be any bytes."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

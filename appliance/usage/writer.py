@@ -7,7 +7,7 @@ and those of servers that are not polled any more.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import NoReturn, TypeVar
 
@@ -21,7 +21,7 @@ from appliance.usage.deps import UsageDeps
 from appliance.usage.model import DAY_MS, MINUTE_MS, EndNote, Finished, ServerUsage
 from appliance.usage.observer import change_usage
 from appliance.usage.store import MINUTES, RUNS
-from appliance.usage.table import KEEP_MINUTES_DAYS
+from appliance.usage.table import KEEP_MINUTES_DAYS, clean_text
 from appliance.usage.tally import close_lost, end_run, gap_limit_ms
 
 PAUSE_S = 2.0
@@ -179,11 +179,15 @@ async def name_tenants(deps: UsageDeps) -> dict[str, str]:
     """
     stored = await deps.table.read_names()
     removed = await deps.store.read_removed_tenants()
-    living = await deps.tenants.store.read_names()
-    known = {**removed, **living}
+    living = _clean_names(await deps.tenants.store.read_names())
+    known = {**_clean_names(removed), **living}
     changed = {id: name for id, name in known.items() if stored.get(id) != name}
     if changed:
         await deps.table.name_tenants(changed)
     if removed:
         await deps.store.forget_removed_tenants(removed)
     return living | stored | known
+
+
+def _clean_names(names: Mapping[str, str]) -> dict[str, str]:
+    return {clean_text(id): clean_text(name) for id, name in names.items()}

@@ -131,3 +131,23 @@ async def test_tenants_are_known_by_name_once_they_are_removed(
         assert names == {**expected, "unnamed": "unnamed"} == await deps.table.read_names()
         assert next(iter(names)) == "t-2"  # living ones come first
         assert await deps.store.read_removed_tenants() == {}
+
+
+async def test_tenant_whose_name_is_not_utf_8_is_named_like_the_others(
+    redis_url: str, redis_namespace: str, database_url: str
+) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true"}
+    async with open_usage(redis_url, redis_namespace, database_url, **variables) as deps:
+        redis = deps.store.redis
+        for tenant_id, name in (("t-1", "caf\udce9"), ("t-2", "school"), ("t-\udce9", "odd id")):
+            await redis.command("SADD", redis.key("tenants"), tenant_id)
+            tenant = ("name", name, "secrets", "s")
+            await redis.command("HSET", redis.key(f"tenant:{tenant_id}"), *tenant)
+        expected = {"t-1": "caf?", "t-2": "school", "t-?": "odd id"}
+        assert await name_tenants(deps) == expected == await deps.table.read_names()
+
+        # What is known is not written again.
+        versions = "SELECT id, xmin::text FROM appliance.usage_tenants ORDER BY id"
+        before = await deps.table.database.fetch(versions)
+        assert await name_tenants(deps) == expected
+        assert await deps.table.database.fetch(versions) == before
