@@ -1,6 +1,7 @@
 """/health_check and /: can this appliance serve the API?
 
-Redis decides; PostgreSQL alone leaves it healthy, since everything but recordings goes on.
+Redis decides, which must take writes, too; PostgreSQL alone leaves it healthy, since everything
+but recordings goes on.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from appliance.redis.connection import (
     pack,
     parse_address,
 )
-from appliance.redis.errors import NoScriptError, RedisDown, RedisError
+from appliance.redis.errors import WRITES_REFUSED, NoScriptError, RedisDown, RedisError
 from appliance.redis.link import MAX_OUTSTANDING, RedisLink
 from appliance.redis.sentinel import find_master, wait_for_another_master
 
@@ -69,6 +69,8 @@ class RedisClient:
     ) -> None:
         self.round_trips = 0
         """Batches of commands sent so far."""
+        self.refuses_writes = False
+        """Whether Redis has refused a write; RedisStores.ping resets it."""
         self._address = address
         self._endpoint = parse_address(address)
         self._scripts = tuple(scripts)
@@ -268,6 +270,7 @@ class RedisClient:
         self._down_reason = reason
 
     def _note_refusal(self, error: RedisDown) -> None:
+        self.refuses_writes |= error.reason in WRITES_REFUSED
         now = trio.current_time()
         if self._log is not None and now >= self._next_refusal_log.get(error.reason, 0.0):
             self._next_refusal_log[error.reason] = now + _REFUSAL_LOG_S

@@ -32,6 +32,8 @@ _UNUSABLE_CODES = frozenset(
         "WRONGPASS",
     }
 )
+WRITES_REFUSED = frozenset({"MISCONF", "NOREPLICAS", "OOM"})
+"""Reasons with which Redis refuses to write, and goes on answering reads."""
 # Redis 6 wraps the error of a command within a script: "ERR Error running script (...): -OOM ...".
 _WRAPPED_CODE = re.compile(r"ERR Error running script.*?-([A-Z]+) ", re.DOTALL)
 _CODE = re.compile(r"[A-Z]+\b")

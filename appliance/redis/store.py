@@ -35,6 +35,8 @@ SCAN_CHUNK = 500
 BACKGROUND_DEADLINE_S = 10.0
 REPLICATED_MS = 1000
 """How long a create waits for replicas."""
+_WRITTEN_MS = 10_000
+"""How long what `RedisStores.ping` writes stays."""
 
 Argument = str | int | float
 
@@ -189,8 +191,17 @@ class RedisStores:
             await self.replicas.wait(term)
 
     async def ping(self) -> None:
-        """Check that Redis answers, and lets us at our keys. Raises StoreDown."""
-        await self.foreground.command("EXISTS", self.foreground.key("servers"))
+        """Check that Redis answers, and lets us at our keys. Raises StoreDown.
+
+        After it has refused a write, until it takes one again: this writes.
+        """
+        store, clients = self.foreground, (self.foreground.client, self.background.client)
+        if not any(client.refuses_writes for client in clients):
+            await store.command("EXISTS", store.key("servers"))
+            return
+        await store.command("SET", store.own_key("doctor"), "1", "PX", _WRITTEN_MS)
+        for client in clients:
+            client.refuses_writes = False
 
 
 def redis_address(stores: StoreSettings, embedded_url: str | None = None) -> RedisAddress:

@@ -176,9 +176,11 @@ def test_create_fails_and_recovers_when_redis_refuses_to_write(
         answer = appliance.front.create("m1")
         assert (answer.key, answer.message) == ("internalError", STORE_DOWN)
         assert answer.took_s < WITHIN_S
+        assert not is_healthy(appliance.front)
     finally:
         tell(mend)
 
+    wait_for(lambda: is_healthy(appliance.front), 40, "healthy")
     wait_for(lambda: appliance.front.create("m1").returncode == "SUCCESS", 40, "recovered")
 
 

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from appliance.faults import StoreDown
+from appliance.redis.store import RedisStore
 from tests.doubles.public import open_public
 from tests.doubles.redis_processes import redis_process
 from tests.doubles.store_servers import private_redis
@@ -61,6 +63,29 @@ async def test_health_check_fails_where_redis_forbids_the_keys(redis_namespace: 
 
     assert answer.status == 503
     assert b"NOPERM" in answer.body
+
+
+@pytest.mark.parametrize("connection", ["foreground", "background"])
+@pytest.mark.parametrize(
+    ("setting", "refusing", "code"),
+    [("maxmemory", "1", b"OOM"), ("min-replicas-to-write", "1", b"NOREPLICAS")],
+)
+async def test_health_check_fails_while_redis_refuses_writes(
+    setting: str, refusing: str, code: bytes, connection: str, redis_namespace: str
+) -> None:
+    with redis_process() as redis:
+        async with open_public(redis.unix_url, redis_namespace) as public:
+            store: RedisStore = getattr(public.res.redis, connection)
+            redis.ask("CONFIG", "SET", setting, refusing)
+            with pytest.raises(StoreDown):
+                await store.command("SET", store.own_key("emptied"), "1")
+            refused = [await public.ask("GET", "/health_check") for _ in range(3)]
+            redis.ask("CONFIG", "SET", setting, "0")
+            answers = [await public.ask("GET", "/health_check") for _ in range(2)]
+
+    assert {answer.status for answer in refused} == {503}
+    assert all(code in answer.body for answer in refused)
+    assert {answer.status for answer in answers} == {200}
 
 
 async def test_health_check_fails_within_a_second_while_redis_hangs(redis_namespace: str) -> None:
