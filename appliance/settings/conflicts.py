@@ -163,7 +163,8 @@ def find_likely_mistakes(values: Values) -> Iterator[str]:
         yield "TLS_CERT_FILE: not used, because BIND has no ssl:// address"
     yield from _weight_mistakes(values)
     if values.find(p.FSAPI_PASSWORD) == "":
-        yield "FSAPI_PASSWORD: empty, so the dialplan endpoint answers without a password"
+        # With a colon the log would take the next word for the password, and mask it.
+        yield "FSAPI_PASSWORD is empty, so the dialplan endpoint answers without a password"
 
 
 def _weight_mistakes(values: Values) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.redaction import mask_text
 from tests.doubles.settings import refusal, settings_of
 
 EXTERNAL = {
@@ -178,7 +179,7 @@ def test_long_default_of_the_control_socket_is_refused() -> None:
             {"TLS_CERT_FILE": "/c", "TLS_KEY_FILE": "/k", "BIND": "tcp://a:1"},
             "TLS_CERT_FILE: not used",
         ),
-        ({"FSAPI_PASSWORD": ""}, "FSAPI_PASSWORD: empty"),
+        ({"FSAPI_PASSWORD": ""}, "FSAPI_PASSWORD is empty, so"),
         ({"LOAD_PER_USER": "0", "LOAD_PER_VIDEO": "0"}, "LOAD_PER_USER: all weights are 0"),
         (
             {"LOAD_PER_VIDEO": "3", "LOAD_COUNT_MODERATORS_TWICE": "true"},
@@ -190,6 +191,7 @@ def test_likely_mistake_is_reported_with_a_warning(variables: dict[str, str], st
     (warning,) = settings_of(**variables).warnings
 
     assert warning.startswith(start)
+    assert mask_text(warning) == warning  # as the log writes it
 
 
 def test_bad_secret_key_base_is_one_problem_not_two() -> None:
