@@ -67,6 +67,8 @@ class Caller:
     tenant: Tenant | None = None
     base_url: str = ""
     """Scheme and host of the request, `https://bbb.example.org`; prefix of the appliance's URLs."""
+    log_fields: dict[str, object] = field(default_factory=dict, repr=False, compare=False)
+    """Those of the request: use cases add the server of its meeting."""
 
     @property
     def tenant_id(self) -> TenantId | None:

@@ -65,6 +65,6 @@ async def _take_analytics(deps: CallbackDeps) -> Response:
         deps.faults.note("analytics_refused", client_of(request.scope), reason="no valid token")
         return text_response(401, "no valid token", {"www-authenticate": "Bearer"})
     body = await read_body(exchange.request, MAX_BODY_BYTES)
-    caller = await find_caller(deps.tenants, exchange.origin)
+    caller = await find_caller(deps.tenants, exchange.origin, exchange.request)
     accepted = await analytics.accept_report(deps, caller.tenant if caller else None, body)
     return text_response(200, accepted.value)

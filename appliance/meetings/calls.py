@@ -69,6 +69,7 @@ async def join_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> str
     if meeting is None:
         failure = errors.LIMIT_REACHED[notes.refused.name] if notes.refused else None
         raise ApiError(failure or errors.MEETING_NOT_FOUND)
+    caller.log_fields["server"] = meeting.server_id
     if not meeting.reachable:
         raise ApiError(errors.SERVER_UNAVAILABLE)
     if notes.bbb_version is not None:
@@ -143,9 +144,12 @@ def _meeting_id(params: Params) -> MeetingId:
 
 
 async def _find(deps: MeetingDeps, caller: Caller, params: Params) -> Meeting | None:
-    return await deps.pool.records.find_meeting_of(
+    meeting = await deps.pool.records.find_meeting_of(
         caller.tenant_id, _meeting_id(params), now_ms=deps.now_ms(), or_breakout=True
     )
+    if meeting is not None:
+        caller.log_fields["server"] = meeting.server_id
+    return meeting
 
 
 async def _find_or_fail(deps: MeetingDeps, caller: Caller, params: Params) -> Meeting:

@@ -39,6 +39,8 @@ async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> byte
     meeting_id, term = read_meeting_id(get(params, "meetingID")), deps.store.redis.term
     found = await deps.store.find_meeting_to_end(meeting_id, caller.tenant_id, now_ms=deps.now_ms())
     meeting = found.meeting if found else None
+    if meeting is not None:
+        caller.log_fields["server"] = meeting.server_id
     password = get(params, "password")
     if found is not None and found.detached and meeting is not None:
         if await _remember(deps, meeting, password, detached=True):

@@ -165,6 +165,7 @@ class Creation:
             if self._may_undo(failed):
                 await self._abandon(failed)
             raise ApiError(errors.UNABLE_TO_CREATE)
+        self._caller.log_fields["server"] = meeting.server_id
         placed = placement.outcome is PlacementOutcome.PLACED
         if failed is not None and failed.server_id != meeting.server_id:
             if placed:

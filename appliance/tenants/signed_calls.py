@@ -25,15 +25,17 @@ View = Callable[[Caller, SignedRequest], Awaitable[Response]]
 UseCase = Callable[[Caller, Params], Awaitable[bytes]]
 
 
-async def find_caller(deps: TenantDeps, origin: RequestOrigin) -> Caller | None:
+async def find_caller(deps: TenantDeps, origin: RequestOrigin, request: Request) -> Caller | None:
     """Return the front-end whose host was requested, None if no tenant has it. Raises: StoreDown.
 
     Without multitenancy there is one front-end, whatever the host.
     """
-    if not deps.settings.api.multitenancy:
-        return Caller(base_url=origin.base_url)
-    tenant = await deps.cache.find(origin.host.partition(".")[0])
-    return None if tenant is None else Caller(tenant, origin.base_url)
+    tenant = None
+    if deps.settings.api.multitenancy:
+        tenant = await deps.cache.find(origin.host.partition(".")[0])
+        if tenant is None:
+            return None
+    return Caller(tenant, origin.base_url, request.log_fields)
 
 
 class SignedCalls:
@@ -54,7 +56,7 @@ class SignedCalls:
         """
         api = self._deps.settings.api
         try:
-            caller = await find_caller(self._deps, origin)
+            caller = await find_caller(self._deps, origin, request)
             if caller is None:
                 raise ChecksumError(ChecksumReason.TENANT)
             signed = await read_signed(

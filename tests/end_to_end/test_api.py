@@ -318,6 +318,23 @@ def test_request_id_of_a_trusted_proxy_is_in_the_log_and_reaches_the_servers(
     assert line["ms"] >= 0
 
 
+def test_request_is_logged_with_the_server_of_its_meeting(pool: ServedPool) -> None:
+    pool.front.create("logged")
+    pool.front.is_running("logged")
+    pool.front.info("logged")
+    pool.front.join("logged")
+    server = pool.id_of(pool.holder("logged"))
+    pool.front.get("end", meetingID="logged", password=MODERATOR_PW)
+    pool.front.join("logged")
+
+    lines = [one for one in pool.appliance.events("request") if one.get("meeting") == "logged"]
+    assert [(one["call"], one.get("server")) for one in lines] == [
+        *((call, server) for call in ("create", "isMeetingRunning", "getMeetingInfo", "join")),
+        ("end", server),
+        ("join", None),
+    ]
+
+
 def test_connection_serves_many_requests(pool: ServedPool) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", pool.front.port, timeout=40)
     for number in range(5):

@@ -99,7 +99,8 @@ class _Views:
             return _redirect(307, "/" + "/".join(quote(name) for name in names))
         if len(names) == 3 and not names[2]:
             names = names[:2]
-        caller = await find_caller(self._deps.tenants, current_exchange().origin)
+        exchange = current_exchange()
+        caller = await find_caller(self._deps.tenants, exchange.origin, exchange.request)
         if caller is None or len(names) != 2 or not _are_names(*names):
             return self._pages.not_found()
         record_id, format = names
@@ -147,7 +148,8 @@ class _Views:
 
     async def _find(self, record_id: str, format: str, inside: tuple[str, ...]) -> Recording | None:
         """Return a recording if the client has access to a file of it."""
-        caller = await find_caller(self._deps.tenants, current_exchange().origin)
+        exchange = current_exchange()
+        caller = await find_caller(self._deps.tenants, exchange.origin, exchange.request)
         if caller is None or not _are_names(record_id, format):
             return None
         cookies = cookies_named(request.headers.get("cookie", ""), cookie_name(format, record_id))
