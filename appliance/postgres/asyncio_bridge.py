@@ -84,10 +84,14 @@ def _log_only(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]],
     def handler(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # Cut at the first bracket: asyncio appends the callback's arguments, which may be data.
         message = str(context.get("message", "")).partition("(")[0]
+        error = context.get("exception")
         # asyncpg 0.30 leaves results that are never retrieved when a connection breaks; the user of
-        # the connection gets an error of its own.
-        write = log.warning if "never retrieved" in message else log.error
-        write("asyncio_error", reason=message, exc_info=context.get("exception"))
+        # the connection gets an error of its own. One that is closed while it is being made, as
+        # when a start fails for another reason, has no user any more.
+        write = log.error
+        if "never retrieved" in message:
+            write = log.debug if isinstance(error, ConnectionError) else log.warning
+        write("asyncio_error", reason=message, exc_info=error)
 
     return handler
 

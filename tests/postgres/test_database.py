@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -255,6 +256,19 @@ async def test_call_gives_up_while_the_server_does_not_answer() -> None:
             with pytest.raises(DatabaseDown):
                 await store.fetch("SELECT 1")
             assert trio.current_time() - began_s < CONNECT_WAIT_S + 2
+
+
+async def test_store_that_closes_while_it_connects_logs_no_fault() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")  # accepts, and says nothing
+    url = f"postgresql://u@127.0.0.1:{listener.socket.getsockname()[1]}/d"
+    async with listener:
+        with trio.fail_after(DEADLINE_S), capture_logs() as logs:
+            for turns in range(20):  # at some of them the connection has just been made
+                async with open_asyncio_loop(tuned=True), open_postgres_store(url):
+                    for _ in range(turns):
+                        await trio.lowlevel.checkpoint()
+                gc.collect()
+    assert [log for log in logs if log["log_level"] != "debug"] == []
 
 
 @BOTH
