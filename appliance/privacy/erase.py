@@ -18,8 +18,7 @@ from appliance.callbacks.analytics_rules import TENANT_ID
 from appliance.privacy.deps import PrivacyDeps
 from appliance.privacy.rules import without_person
 from appliance.privacy.store import Subject, TraceKind
-from appliance.recordings.administration import change_recordings
-from appliance.recordings.changes import RecordingChanges
+from appliance.recordings.erasure import MetadataTraces, erase_metadata
 from appliance.usage.writer import write_waiting
 
 
@@ -47,14 +46,13 @@ async def erase(
     analytics = await _erase_reports(deps, subject, tenant_name, dry_run)
     if deps.usage is not None and not dry_run:
         await write_waiting(deps.usage)  # what would be written after the deletion
-    erased = Erased(
-        await deps.store.erase_runs(subject, dry_run=dry_run),
-        analytics,
-        await _erase_metadata(deps, actor, subject, dry_run),
-        await deps.store.erase_callbacks(subject, dry_run=dry_run),
-    )
+    runs = await deps.store.erase_runs(subject, dry_run=dry_run)
+    callbacks = await deps.store.erase_callbacks(subject, dry_run=dry_run)
     if not dry_run:
         await deps.store.forget(subject)
+    # The last, since a broken file or a bucket that is away ends it.
+    recordings = await _erase_metadata(deps, actor, subject, dry_run)
+    erased = Erased(runs, analytics, recordings, callbacks)
     if not dry_run:
         # Without the name, which would be a new trace.
         deps.log.info(
@@ -73,11 +71,12 @@ async def _erase_metadata(deps: PrivacyDeps, actor: str, subject: Subject, dry_r
     """Remove metadata of recordings, also from their files; return the number of recordings."""
     if deps.recordings.admin is None:
         return 0
-    found = await deps.store.find_metadata(subject)
-    for record_id, keys in found if not dry_run else ():
-        changes = RecordingChanges(metadata=tuple((key, "") for key in keys), protected=None)
-        await change_recordings(deps.recordings, actor, [record_id], changes, None)
-    return len(found)
+    value = subject.value if subject.kind is TraceKind.USER else None
+    number = 0
+    for record_id, keys in await deps.store.find_metadata(subject):
+        erased = MetadataTraces(record_id, tuple(keys), value)
+        number += await erase_metadata(deps.recordings, actor, erased, dry_run=dry_run)
+    return number
 
 
 async def _erase_reports(

@@ -70,15 +70,24 @@ _CALLBACKS = {
         "appliance.callback_origins WHERE tenant_id = $1",
     ),
 }
+# Which recordings, and which of their metadata. A key that was removed from a recording may still
+# be in its metadata.xml.
 _RECORDINGS = {
-    TraceKind.MEETING: "r.meeting_id = ANY($1) AND m.key <> $2",
-    TraceKind.USER: "m.value = $1 AND m.key <> $2",
-    TraceKind.TENANT: "m.key <> $2 AND EXISTS (SELECT FROM public.metadata t"
-    " WHERE t.recording_id = r.id AND t.key = $2 AND t.value = $1)",
+    TraceKind.MEETING: ("r.meeting_id = ANY($1)", "true"),
+    TraceKind.USER: (
+        "(r.id IN (SELECT recording_id FROM public.metadata WHERE value = $1 AND key <> $2)"
+        " OR r.id IN (SELECT recording_id FROM appliance.removed_metadata))",
+        "m.value = $1",
+    ),
+    TraceKind.TENANT: (
+        "r.id IN (SELECT recording_id FROM public.metadata WHERE key = $2 AND value = $1)",
+        "true",
+    ),
 }
 _METADATA = """
-SELECT r.record_id, array_agg(m.key ORDER BY m.key) FROM public.recordings r
-JOIN public.metadata m ON m.recording_id = r.id
+SELECT r.record_id,
+    coalesce(array_agg(m.key ORDER BY m.key) FILTER (WHERE m.key <> $2 AND {trace}), '{{}}')
+FROM public.recordings r LEFT JOIN public.metadata m ON m.recording_id = r.id
 WHERE coalesce(r.state, '') <> 'deleted' AND {wanted} GROUP BY r.record_id ORDER BY 1
 """
 
@@ -104,10 +113,11 @@ class PrivacyStore:
         return number + await self._erase_waiting(subject, dry_run=dry_run)
 
     async def find_metadata(self, subject: Subject) -> list[tuple[str, list[str]]]:
-        """Return recordings and those keys of their metadata that are traces."""
+        """Return recordings that may have traces, and those keys of their metadata that are."""
         if self.database is None:
             return []
-        statement = _METADATA.format(wanted=_RECORDINGS[subject.kind])
+        wanted, trace = _RECORDINGS[subject.kind]
+        statement = _METADATA.format(wanted=wanted, trace=trace)
         found = await self.database.fetch(
             statement, _argument(subject), TENANT_KEY, deadline_s=DEADLINE_S
         )

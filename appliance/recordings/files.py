@@ -21,7 +21,7 @@ from pathlib import Path
 
 from appliance.recordings.file_locations import FileLocations
 from appliance.recordings.recording import is_format, is_record_id
-from appliance.recordings.storage import NewObjects, Transfer
+from appliance.recordings.storage import METADATA, NewObjects, Rewrite, Transfer
 from appliance.recordings.text_tracks.caption_files import CaptionFiles
 from appliance.recordings.text_tracks.rules import TextTrack
 from appliance.settings.model import RecordingSettings
@@ -32,6 +32,7 @@ from appliance.system.file_system import (
     sync_file_system,
     write_out,
 )
+from appliance.system.new_file import new_file
 
 INCOMING, REMOVED = ".incoming", ".removed"
 ABANDONED_S = 24 * 3600.0
@@ -173,6 +174,17 @@ class RecordingFiles(FileLocations):
             return False
         self._captions.write_track(directory, track, webvtt)
         return True
+
+    def rewrite_metadata(self, record_id: str, format: str, rewrite: Rewrite) -> None:
+        """Change the metadata.xml of a format, published or not. Raises what `rewrite` does."""
+        known = is_format(format) and is_record_id(record_id)
+        for root in (self._published, self._unpublished) if known else ():
+            path = root / format / record_id / METADATA
+            with suppress(FileNotFoundError):
+                content = rewrite(path.read_bytes())
+                if content is not None:
+                    with new_file(path, _FILE_MODE) as file:
+                        file.write(content)
 
     def empty_trash(self, *, abandoned_s: float = ABANDONED_S) -> None:
         """Remove files that were renamed aside, and copies that a crash left behind."""

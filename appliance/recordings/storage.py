@@ -7,11 +7,17 @@ there until `ctl recordings move`. Everything blocks, is called in threads and r
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.recordings.summary import FormatFiles
 from appliance.recordings.text_tracks.rules import TextTrack
+
+METADATA = "metadata.xml"
+
+Rewrite = Callable[[bytes], bytes | None]
+"""Returns the new content of a file; None: it stays as it is."""
 
 
 @dataclass(slots=True)
@@ -103,3 +109,6 @@ class Storage(Protocol):
 
     def write_track(self, record_id: str, format: str, track: TextTrack, webvtt: bytes) -> bool:
         """Add a text track or replace the one of its kind and language; False: no files."""
+
+    def rewrite_metadata(self, record_id: str, format: str, rewrite: Rewrite) -> None:
+        """Change the metadata.xml of a format, published or not. Raises what `rewrite` does."""

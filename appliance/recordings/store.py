@@ -40,6 +40,7 @@ LISTINGS_AT_ONCE = POOL_SIZE // 2
 LISTING_WAIT_S = 5.0
 CHANGE_HOLD_S = 1800.0
 """While the row is locked, files may have to be copied to another file system."""
+_OBJECTS_WAIT_S, _OBJECTS_POLL_S = 10.0, 0.25
 
 AlsoWrite = Callable[[Connection, ImportResult], Awaitable[None]]
 
@@ -70,6 +71,15 @@ class LockedRecordings:
     async def lock_objects(self, record_id: str) -> bool:
         """Lock the objects of a recording, too; False: they are being moved or replaced."""
         return await lock_objects(self._transaction, [record_id])
+
+    async def wait_for_objects(self, record_id: str) -> bool:
+        """Wait until the objects of a recording are locked; False: it takes too long."""
+        with trio.move_on_after(_OBJECTS_WAIT_S):
+            # Another process may hold them, whose end is no event here.
+            while not await self.lock_objects(record_id):  # noqa: ASYNC110
+                await trio.sleep(_OBJECTS_POLL_S)
+            return True
+        return False
 
     async def set_published(self, recording: Recording, published: bool) -> None:
         """Record that a user published or unpublished a recording."""

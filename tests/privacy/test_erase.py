@@ -67,6 +67,10 @@ def report(meeting: str, customer: str) -> bytes:
     return json.dumps(document, ensure_ascii=meeting == "m-1").encode()
 
 
+def traces_file(bench: ImportBench, record_id: str) -> Path:
+    return bench.root / "published" / "presentation" / record_id / "metadata.xml"
+
+
 @pytest.fixture
 async def traces(
     redis_url: str, redis_namespace: str, database_url: str, tmp_path: Path
@@ -91,6 +95,9 @@ async def traces(
             metadata = (("tenant-id", tenant), ("owner", ADA), ("course", "Physics"))
             made = make_recording(f"rec-{number}", metadata=metadata, meeting_id=meeting)
             await add_with_files(bench, made)
+            traces_file(bench, f"rec-{number}").write_text(
+                f"<recording><meta><owner>{ADA}</owner><course>Physics</course></meta></recording>"
+            )
             callback = analytics(
                 "https://lms.example/a",
                 report(meeting, tenant),
@@ -276,3 +283,37 @@ async def test_nothing_or_two_things_are_refused(traces: Traces) -> None:
 )
 def test_person_is_removed_wherever_reports_have_it(document: Any, expected: Any) -> None:
     assert without_person(document, "u-1") == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [
+        ({"meeting": "m-1"}, ((False, False), (True, True))),
+        ({"tenant": "school"}, ((False, False), (True, True))),
+        ({"user": ADA}, ((False, True), (False, True))),
+    ],
+)
+async def test_published_files_do_not_keep_what_was_erased(
+    traces: Traces, named: dict[str, str], left: tuple[tuple[bool, bool], ...]
+) -> None:
+    await traces.control.post("erase", {**named, "dry_run": True})
+    before = traces_file(traces.bench, "rec-1").read_text()
+
+    await traces.control.post("erase", named)
+
+    texts = [traces_file(traces.bench, f"rec-{number}").read_text() for number in (1, 2)]
+    assert ADA in before
+    assert tuple(("owner" in one, "Physics" in one) for one in texts) == left
+
+
+async def test_file_is_erased_although_the_row_was_before(traces: Traces) -> None:
+    await traces.bench.database.fetch("DELETE FROM public.metadata WHERE key = 'owner'")
+    await traces.bench.database.fetch(
+        "INSERT INTO appliance.removed_metadata (recording_id, key)"
+        " SELECT id, 'owner' FROM public.recordings WHERE record_id = 'rec-1'"
+    )
+
+    found = await traces.control.post("erase", {"user": ADA})
+
+    assert found["recordings"] == 1
+    assert "owner" not in traces_file(traces.bench, "rec-1").read_text()

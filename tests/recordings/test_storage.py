@@ -9,7 +9,7 @@ import pytest
 
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.objects.mixed_storage import MixedStorage
-from appliance.recordings.storage import Storage, Transfer
+from appliance.recordings.storage import Rewrite, Storage, Transfer
 from appliance.recordings.text_tracks.rules import TextTrack
 from tests.doubles.import_tools import recording_settings
 from tests.doubles.s3 import S3Server, open_objects
@@ -148,3 +148,28 @@ def test_transfer_counts_what_is_stored(storage: Storage, tmp_path: Path) -> Non
     storage.stage(source, "r1", "presentation", published=True, transfer=transfer)
 
     assert transfer.done_bytes == transfer.total_bytes
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_metadata_are_rewritten_and_nothing_else(
+    storage: Storage, tmp_path: Path, published: bool
+) -> None:
+    put(storage, tmp_path, published=published)
+    read: list[bytes] = []
+
+    def rewrite(new: bytes | None) -> Rewrite:
+        def call(body: bytes) -> bytes | None:
+            read.append(body)
+            return new
+
+        return call
+
+    storage.rewrite_metadata("r1", "presentation", rewrite(None))
+    storage.rewrite_metadata("r1", "presentation", rewrite(b"<recording>new</recording>"))
+    storage.rewrite_metadata("r1", "presentation", rewrite(None))
+    for record_id, format in (("r1", "video"), ("../r1", "presentation"), ("r1", "..")):
+        storage.rewrite_metadata(record_id, format, rewrite(b""))
+
+    old, new = FILES["metadata.xml"], b"<recording>new</recording>"
+    assert read == [old, old, new]
+    assert sizes(storage) == [("presentation", published, 3, 5015 + len(new) - len(old))]

@@ -25,6 +25,7 @@ from appliance.recordings.recording import (
     is_format,
     is_record_id,
 )
+from appliance.tenants.params import TENANT_KEY
 
 MAX_BYTES = 8 << 20
 """A metadata.xml usually has a few kB."""
@@ -105,6 +106,21 @@ def parse_metadata_tree(body: bytes) -> etree._Element:
     return root
 
 
+def without_metadata(body: bytes, value: str | None) -> bytes | None:
+    """Return a metadata.xml without the metadata that have a value; None: there are none.
+
+    value: None is every value. The tenant stays. Raises MalformedMetadata.
+    """
+    root = parse_metadata_tree(body)
+    kept, count = {*_NOT_METADATA, TENANT_KEY}, 0
+    for parent in root.findall("meta"):
+        for element in list(parent):
+            if element.tag not in kept and value in (None, _content(element)):
+                parent.remove(element)
+                count += 1
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8") if count else None
+
+
 def _parser(*, recover: bool) -> etree.XMLParser:
     return etree.XMLParser(
         resolve_entities=False,
@@ -163,8 +179,12 @@ def _metadata(root: etree._Element) -> tuple[tuple[tuple[str, str], ...], tuple[
         if not is_xml_name(key):  # with a namespace, or too long
             left_out.append(key.rpartition("}")[2][:_MAX_NAMED])
             continue
-        found[key] = "".join(str(part) for part in element.itertext())
+        found[key] = _content(element)
     return tuple(found.items()), tuple(left_out)
+
+
+def _content(element: etree._Element) -> str:
+    return "".join(str(part) for part in element.itertext())
 
 
 def _format(root: etree._Element) -> PlaybackFormat:

@@ -30,7 +30,7 @@ from appliance.recordings.imports.model import (
 from appliance.recordings.imports.tar import TarLimits, extract_tar
 from appliance.recordings.objects.tar_slices import SUFFIX, forget_slices, write_slices
 from appliance.recordings.recording import is_record_id
-from appliance.recordings.storage import Transfer
+from appliance.recordings.storage import METADATA, Transfer
 from appliance.settings.model import RecordingSettings
 from appliance.system.file_system import has_room, rename_new, sync_directory, write_out
 
@@ -42,7 +42,6 @@ ABANDONED_UPLOAD_S = 24 * 3600.0
 _WRITE_OUT_EVERY = 8 << 20
 _LONGEST_NAME = 200
 """Bytes of a name that gets a prefix or suffix; a file name has at most 255."""
-_METADATA = "metadata.xml"
 _WORK_MODE = 0o700
 _WORK_PREFIX, _UPLOAD_PREFIX, _DONE_PREFIX = "appliance-import-", ".upload-", ".done-"
 
@@ -104,7 +103,7 @@ class Spool:
 
     def show(self, unpacked: UnpackedFormat, metadata_xml: bytes) -> None:
         """Replace the metadata.xml of an unpacked format."""
-        path = Path(unpacked.path) / _METADATA
+        path = Path(unpacked.path) / METADATA
         path.unlink()  # writing to a hard link would change another file
         path.write_bytes(metadata_xml)
 
@@ -279,7 +278,7 @@ def look_at(path: Path) -> SpooledTar | None:
 
 def _metadata_of(folder: Path) -> bytes | None:
     try:
-        with (folder / _METADATA).open("rb") as file:
+        with (folder / METADATA).open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None

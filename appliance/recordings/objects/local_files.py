@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.recordings.imports.model import BrokenTar
 from appliance.recordings.objects.keys import is_key
 from appliance.recordings.objects.tar_slices import Content, read_slices
+from appliance.recordings.storage import METADATA
 from appliance.recordings.text_tracks.caption_files import INDEX
 
 
@@ -26,7 +28,7 @@ class LocalFile:
     def is_late(self) -> bool:
         """Whether it is uploaded last, while the row of the recording is locked."""
         name = self.key.rpartition("/")[2]
-        return name in (INDEX, "metadata.xml") or name.startswith("caption_")
+        return name in (INDEX, METADATA) or name.startswith("caption_")
 
 
 def local_files(source: str, prefix: str) -> list[LocalFile]:
@@ -51,3 +53,13 @@ def local_files(source: str, prefix: str) -> list[LocalFile]:
                 raise BrokenTar(f"the name of a file cannot be that of an object: {name!a}")
             files.append(LocalFile(path, key, path.stat().st_size, slices.get(path, path)))
     return files
+
+
+def new_names(source: str, prefix: str, present: Iterable[str]) -> tuple[str, ...]:
+    """Return the files of a directory that have no object yet, by what follows the prefix.
+
+    present: the keys of the objects. Raises BrokenTar.
+    """
+    there = set(present)
+    files = local_files(source, prefix)
+    return tuple(one.key.removeprefix(prefix) for one in files if one.key not in there)

@@ -10,7 +10,7 @@ from typing import cast
 
 from appliance.recordings.files import RecordingFiles
 from appliance.recordings.objects.objects import RecordingObjects
-from appliance.recordings.storage import NewObjects, Storage, Transfer
+from appliance.recordings.storage import NewObjects, Rewrite, Storage, Transfer
 from appliance.recordings.summary import FormatFiles
 from appliance.recordings.text_tracks.rules import TextTrack, is_uploaded
 
@@ -98,6 +98,11 @@ class MixedStorage:
     def write_track(self, record_id: str, format: str, track: TextTrack, webvtt: bytes) -> bool:
         """Add or replace a text track."""
         return self._of(format, record_id).write_track(record_id, format, track, webvtt)
+
+    def rewrite_metadata(self, record_id: str, format: str, rewrite: Rewrite) -> None:
+        """Change the metadata.xml, wherever it is."""
+        self.disk.rewrite_metadata(record_id, format, rewrite)
+        self.objects.rewrite_metadata(record_id, format, rewrite)
 
     def _of(self, format: str, record_id: str) -> Storage:
         return self.disk if self.disk.has(format, record_id) else self.objects

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 from appliance.recordings.objects.bucket import Bucket, StoredObject
 from appliance.recordings.objects.bucket_client import BucketFault
 from appliance.recordings.objects.keys import PART_BYTES, ObjectKeys
-from appliance.recordings.objects.local_files import LocalFile, local_files
+from appliance.recordings.objects.local_files import LocalFile, local_files, new_names
 from appliance.recordings.recording import is_format, is_record_id
-from appliance.recordings.storage import NewObjects, Transfer
+from appliance.recordings.storage import METADATA, NewObjects, Rewrite, Transfer
 from appliance.recordings.summary import FormatFiles
 from appliance.recordings.text_tracks.caption_files import INDEX, CaptionFiles
 from appliance.recordings.text_tracks.rules import (
@@ -156,7 +156,7 @@ class RecordingObjects:
     ) -> NewObjects:
         """Return the objects that storing a directory will add. Raises BrokenTar."""
         prefix = self.keys.directory(format, record_id, published=published)
-        names = _new_names(source, prefix, self.bucket.list_objects(prefix))
+        names = new_names(source, prefix, (one.key for one in self.bucket.list_objects(prefix)))
         return NewObjects(record_id, format, published, names)
 
     @_in_worker
@@ -215,7 +215,7 @@ class RecordingObjects:
         """
         prefix = self.keys.directory(format, record_id, published=published)
         present = list(self._in_both_states(record_id, format))
-        names = _new_names(source, prefix, present)
+        names = new_names(source, prefix, (one.key for one in present))
         return NewObjects(record_id, format, published, names), present
 
     @_in_worker
@@ -317,6 +317,14 @@ class RecordingObjects:
             self.bucket.put(prefix + INDEX, render_index(tracks))
         return bool(prefixes)
 
+    def rewrite_metadata(self, record_id: str, format: str, rewrite: Rewrite) -> None:
+        """Change the metadata.xml of a format, in both states. Raises what `rewrite` does."""
+        for key in [prefix + METADATA for prefix in self._prefixes(record_id, format)]:
+            found = self.bucket.read(key)
+            content = None if found is None else rewrite(found)
+            if content is not None:
+                self.bucket.put(key, content)
+
     def _uploaded_tracks(
         self, record_id: str, format: str, present: Container[str]
     ) -> Iterator[tuple[TextTrack, bytes]]:
@@ -380,13 +388,6 @@ class RecordingObjects:
         if large := [one.key for one in files if one.size > PART_BYTES]:
             self.bucket.abort_uploads(prefix, large)
         self.bucket.upload([(one.content, one.key) for one in files], transfer)
-
-
-def _new_names(source: str, prefix: str, present: Iterable[StoredObject]) -> tuple[str, ...]:
-    """Return the files of a directory that have no object yet, by what follows the prefix."""
-    there = {one.key for one in present}
-    files = local_files(source, prefix)
-    return tuple(one.key.removeprefix(prefix) for one in files if one.key not in there)
 
 
 def _is_copy(pair: tuple[StoredObject, str], there: dict[str, StoredObject]) -> bool:

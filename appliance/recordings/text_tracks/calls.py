@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import trio
-
 from appliance.bbb import errors
 from appliance.bbb.errors import ApiError, Failure
 from appliance.bbb.params import Params, get
@@ -19,7 +17,6 @@ from appliance.recordings.deps import RecordingDeps
 from appliance.recordings.playback.rules import cookie_path, sign_path
 from appliance.recordings.recording import Recording, is_deleted
 from appliance.recordings.storage import Storage
-from appliance.recordings.store import LockedRecordings
 from appliance.recordings.text_tracks.language_names import language_name
 from appliance.recordings.text_tracks.rules import (
     KINDS,
@@ -31,7 +28,6 @@ from appliance.recordings.text_tracks.rules import (
 
 FORMAT = "presentation"
 _MAX_LABEL = 200
-_OBJECTS_WAIT_S, _OBJECTS_POLL_S = 10.0, 0.25
 
 
 async def list_tracks(
@@ -82,7 +78,7 @@ async def put_track(
             raise ApiError(errors.no_recording(record_id))
         save = partial(_save, files, record_id, track, uploaded)
         try:
-            free = deps.work is None or await _lock_objects(locked, record_id)
+            free = deps.work is None or await locked.wait_for_objects(record_id)
             taken = free and await deps.in_thread(save)
         except OSError as error:
             deps.log.error("text_track_not_written", record_id=record_id, reason=error.strerror)
@@ -90,16 +86,6 @@ async def put_track(
     if taken:
         deps.log.info("text_track_written", record_id=record_id, lang=track.lang)
     return record_id, taken
-
-
-async def _lock_objects(locked: LockedRecordings, record_id: str) -> bool:
-    """Wait until the objects of a recording are not being moved; False: it takes too long."""
-    with trio.move_on_after(_OBJECTS_WAIT_S):
-        # Another process may hold it, whose end is no event here.
-        while not await locked.lock_objects(record_id):  # noqa: ASYNC110
-            await trio.sleep(_OBJECTS_POLL_S)
-        return True
-    return False
 
 
 def _save(files: Storage, record_id: str, track: TextTrack, uploaded: bytes) -> bool:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from appliance.recordings.imports.metadata_xml import (
     MAX_BYTES,
     MalformedMetadata,
+    parse_metadata_tree,
     parse_metadata_xml,
+    without_metadata,
 )
 from appliance.recordings.recording import is_format, is_record_id
 from tests.doubles.recording_tars import metadata_xml
@@ -156,3 +158,27 @@ def test_parse_metadata_xml_never_fails_otherwise(noise: bytes, at: int) -> None
     assert is_format(parsed.format.format)
     assert parsed.format.url.startswith("/")
     assert not parsed.format.url.startswith("//")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (None, {"tenant-id", "meetingId", "meetingName", "isBreakout"}),
+        ("Ada", {"tenant-id", "meetingId", "meetingName", "isBreakout", "course"}),
+    ],
+)
+def test_without_metadata_keeps_what_is_about_the_meeting(
+    value: str | None, kept: set[str]
+) -> None:
+    extra = (
+        "<meta><meetingId>m</meetingId><meetingName>Ada</meetingName><isBreakout>false</isBreakout>"
+        "<tenant-id>t</tenant-id><owner>Ada</owner><a:b>Ada</a:b><course>Ada B</course></meta>"
+    )
+    body = f"<recording><id>r</id>{extra}</recording>".encode()
+
+    rest = without_metadata(body, value)
+
+    assert rest is not None
+    assert {one.tag for one in parse_metadata_tree(rest).iterfind("meta/*")} == kept
+    assert without_metadata(rest, value) is None
+    assert without_metadata(b"<recording/>", value) is None
