@@ -46,10 +46,11 @@ async def erase(
     analytics = await _erase_reports(deps, subject, tenant_name, dry_run)
     if deps.usage is not None and not dry_run:
         await write_waiting(deps.usage)  # what would be written after the deletion
+    meetings = await deps.store.find_meetings(subject)
     runs = await deps.store.erase_runs(subject, dry_run=dry_run)
     callbacks = await deps.store.erase_callbacks(subject, dry_run=dry_run)
     if not dry_run:
-        await deps.store.forget(subject)
+        await deps.store.forget(subject, meetings)
     # The last, since a broken file or a bucket that is away ends it.
     recordings = await _erase_metadata(deps, actor, subject, dry_run)
     erased = Erased(runs, analytics, recordings, callbacks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -99,6 +99,15 @@ class PrivacyStore:
     database: Database | None
     redis: RedisStore
 
+    async def find_meetings(self, subject: Subject) -> set[str]:
+        """Return the stored ids of a tenant's meetings, as far as their runs are recorded."""
+        if self.database is None or subject.kind is not TraceKind.TENANT:
+            return set()
+        runs = _RUNS[TraceKind.TENANT][0]
+        statement = f"SELECT DISTINCT meeting_id FROM {runs}"
+        found = await self.database.fetch(statement, subject.value, deadline_s=DEADLINE_S)
+        return {row[0] for row in found}
+
     async def erase_runs(self, subject: Subject, *, dry_run: bool) -> int:
         """Delete the records of meeting runs, and a tenant's samples; return the number of runs."""
         return await self._delete(_RUNS[subject.kind], [_argument(subject)], dry_run)
@@ -123,12 +132,20 @@ class PrivacyStore:
         )
         return [(record_id, list(keys)) for record_id, keys in found]
 
-    async def forget(self, subject: Subject) -> None:
-        """Delete what Redis remembers of meetings after their end, and their URLs."""
+    async def forget(self, subject: Subject, meetings: Set[str]) -> None:
+        """Delete what Redis remembers of meetings after their end, and their URLs.
+
+        meetings: from `find_meetings`, before the runs were deleted.
+        """
         own = self.redis.own_key
         names = [f"{kind}{one}" for kind in _REMEMBERED for one in subject.values]
         if subject.kind is TraceKind.TENANT:
-            names = [name async for name in self._names_of_tenant(subject.value)]
+            suffix = f"{SEPARATOR}{subject.value}"
+            names = [
+                f"{kind}{one}"
+                async for kind, one in self._remembered()
+                if one in meetings or one.endswith(suffix)
+            ]
         pending = await self.redis.command("LRANGE", own("callback_urls"), 0, -1)
         commands: list[Sequence[Argument]] = [("DEL", own(name)) for name in names]
         commands += [
@@ -137,14 +154,15 @@ class PrivacyStore:
         if subject.kind is not TraceKind.USER and commands:
             await self.redis.pipeline(commands)
 
-    async def _names_of_tenant(self, tenant_id: str) -> AsyncIterator[str]:
-        """Yield the names of the keys of a tenant's scoped ids; plain ids do not tell theirs."""
+    async def _remembered(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield the keys of meetings that may have ended: one of _REMEMBERED, and the stored id."""
         prefix, cursor = self.redis.own_key(""), "0"
         while True:
             cursor, keys = await self.redis.command("SCAN", cursor, "COUNT", SCAN_CHUNK)
             for name in (key.removeprefix(prefix) for key in keys if key.startswith(prefix)):
-                if name.startswith(_REMEMBERED) and name.endswith(f"{SEPARATOR}{tenant_id}"):
-                    yield name
+                for kind in _REMEMBERED:
+                    if name.startswith(kind):
+                        yield kind, name.removeprefix(kind)
             if cursor == "0":
                 return
 

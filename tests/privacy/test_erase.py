@@ -163,13 +163,14 @@ async def test_meeting_is_erased_under_its_scoped_ids_and_from_redis(traces: Tra
 
 async def test_tenant_is_erased_from_redis(traces: Traces) -> None:
     redis = traces.redis
-    keys = [redis.own_key(f"size:{scoped_id('m-1', one)}") for one in ("t-1", "t-2")]
+    ids = ("m-1", scoped_id("m-1", "t-1"), "m-2", scoped_id("m-1", "t-2"))
+    keys = [redis.own_key(f"size:{one}") for one in ids]
     for key in keys:
         await redis.command("HSET", key, "peak", "5")
 
     await traces.control.post("erase", {"tenant": "school"})
 
-    assert [await redis.command("EXISTS", key) for key in keys] == [0, 1]
+    assert [await redis.command("EXISTS", key) for key in keys] == [0, 0, 1, 1]
 
 
 async def test_callbacks_without_a_database_are_erased(
@@ -317,3 +318,16 @@ async def test_file_is_erased_although_the_row_was_before(traces: Traces) -> Non
 
     assert found["recordings"] == 1
     assert "owner" not in traces_file(traces.bench, "rec-1").read_text()
+
+
+async def test_audit_trail_has_what_was_erased_and_no_dry_run(traces: Traces) -> None:
+    await traces.control.post("erase", {"meeting": "m-1", "dry_run": True})
+    assert (await traces.control.ctl("audit", "--json")).json == []
+
+    await traces.control.post("erase", {"meeting": "m-1"})
+
+    (entry,) = (await traces.control.ctl("audit", "--json")).json
+    assert (entry["call"], entry["object"], entry["result"]) == (
+        *("erase", "traces of a meeting"),
+        "done",
+    )
