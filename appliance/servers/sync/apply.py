@@ -34,7 +34,11 @@ from appliance.servers.sync.plan import (
     taken_urls,
 )
 from appliance.servers.sync.yaml_entry import ServerListProblem
-from appliance.servers.sync.yaml_limits import parse_tenant_limits, unknown_tenant
+from appliance.servers.sync.yaml_limits import (
+    changed_limits,
+    match_limits,
+    parse_tenant_limits,
+)
 from appliance.servers.sync.yaml_list import (
     BadServerList,
     parse_new_servers,
@@ -111,7 +115,7 @@ async def sync_servers(
     count = len(wanted) + len(present)
     steps = await run_counted(count, partial(plan_sync, wanted, present, held, mode))
     shared = await run_counted(count, lambda: _notes({one.id: one.url for one in wanted}))
-    notes = (*shared, *_limit_notes(limits))
+    notes = (*shared, *map(str, limits))
     if dry_run:
         planned = tuple(SyncedServer(step, StepOutcome.PLANNED) for step in steps)
         return SyncResult(planned, notes)
@@ -122,23 +126,34 @@ async def sync_servers(
     return SyncResult(sync.results(steps), notes, sync.failure)
 
 
-async def _find_limits(deps: ServerDeps, document: Node) -> dict[str, Mapping[str, str]]:
-    """Return the limits of a file by id of the tenant. Raises BadServerList."""
+@dataclass(frozen=True, slots=True)
+class _NewLimits:
+    """The limits of a tenant that a file changes; an empty value removes one."""
+
+    tenant_id: str
+    name: str
+    """As in the file."""
+    values: Mapping[str, str]
+
+    def __str__(self) -> str:
+        shown = [f"{limit}={value}" for limit, value in self.values.items()]
+        return f"limits of {self.name}: {' '.join(shown)}"
+
+
+async def _find_limits(deps: ServerDeps, document: Node) -> tuple[_NewLimits, ...]:
+    """Return the limits that a file changes. Raises BadServerList."""
     found, problems = parse_tenant_limits(document)
-    ids = await tenant_ids(deps.callbacks.tenants) if found else {}
-    for name in found:
-        if name not in ids:
-            problems.append(unknown_tenant(name))
+    tenants = deps.callbacks.tenants
+    names = match_limits(found, await tenant_ids(tenants), problems) if found else {}
     if problems:
         raise BadServerList(problems)
-    return {ids[name]: values for name, values in found.items()}
-
-
-def _limit_notes(limits: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
-    return tuple(
-        f"limits of {tenant}: {' '.join(f'{name}={value}' for name, value in values.items())}"
-        for tenant, values in limits.items()
-    )
+    present = await tenants.limits.read_all(now_ms=deps.now_ms()) if found else {}
+    by_id = {one_id or DEFAULT_TENANT: limits for one_id, limits in present.items()}
+    changes = [
+        _NewLimits(tenant_id, name, changed_limits(found[name], by_id.get(tenant_id)))
+        for tenant_id, name in names.items()
+    ]
+    return tuple(change for change in changes if change.values)
 
 
 def _taken_url(server_id: ServerId, owner: ServerId) -> ServerListProblem:
@@ -184,11 +199,12 @@ class _Sync:
         if scope.cancelled_caught:
             self.failure = f"not done within {deadline_s:g} seconds"
 
-    async def set_limits(self, limits: Mapping[str, Mapping[str, str]]) -> None:
+    async def set_limits(self, limits: Sequence[_NewLimits]) -> None:
         """Set the limits of tenants."""
+        tenants = self._deps.callbacks.tenants
         try:
-            for tenant_id, values in limits.items():
-                await change_limits(self._deps.callbacks.tenants, self._actor, tenant_id, values)
+            for one in limits:
+                await change_limits(tenants, self._actor, one.tenant_id, one.values)
         except StoreDown:
             self.failure = "the meeting store (Redis) was lost on the way"
         except Refused as error:  # the tenant was removed by another call

@@ -9,11 +9,13 @@ An empty limit is removed, one that is not named is kept. Source: docs/tenants.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from appliance.admin_calls.refusal import Refused
 from appliance.servers.sync.yaml_entry import ServerListProblem, field_name
 from appliance.servers.sync.yaml_nodes import Mapping as YamlMapping
 from appliance.servers.sync.yaml_nodes import Node, Scalar
+from appliance.tenants.administration import match_tenant
 from appliance.tenants.limits import TenantLimits, check_limit
 
 Limits = Mapping[str, Mapping[str, str]]
@@ -24,17 +26,30 @@ def parse_tenant_limits(document: Node) -> tuple[Limits, list[ServerListProblem]
     """Return the limits of a file, and the problems found in them."""
     problems: list[ServerListProblem] = []
     found: dict[str, dict[str, str]] = {}
-    for name, tenant in _pairs(_child(document, "tenants"), "", problems):
-        values = found.setdefault(name, {})
-        for limit, node in _pairs(_child(tenant, "limits"), name, problems):
-            if not isinstance(node, Scalar):
-                problems.append(_problem(node.line, name, f"{limit} must be a number"))
-                continue
-            try:
-                values[limit] = check_limit(limit, "" if node.is_null else node.text)
-            except ValueError as error:
-                problems.append(_problem(node.line, name, str(error)))
+    fields = _fields(document, "", ("servers", "tenants"), problems)
+    for key, tenant in _pairs(fields.get("tenants"), "", "`tenants`", problems):
+        name = field_name(key)
+        if name in found:
+            problems.append(_problem(key.line, name, "it is there twice"))
+        found[name] = {}
+        given = _fields(tenant, name, ("limits",), problems)
+        for limit, node in _pairs(given.get("limits"), name, "`limits`", problems):
+            _read_limit(found[name], name, field_name(limit), node, problems)
     return {name: values for name, values in found.items() if values}, problems
+
+
+def _read_limit(
+    values: dict[str, str], name: str, limit: str, node: Node, problems: list[ServerListProblem]
+) -> None:
+    if not isinstance(node, Scalar):
+        problems.append(_problem(node.line, name, f"{limit} must be a number"))
+        return
+    if limit in values:
+        problems.append(_problem(node.line, name, f"{limit} is given twice"))
+    try:
+        values[limit] = check_limit(limit, "" if node.is_null else node.text)
+    except ValueError as error:
+        problems.append(_problem(node.line, name, str(error)))
 
 
 def render_tenant_limits(limits: Mapping[str, TenantLimits]) -> dict[str, object]:
@@ -45,9 +60,31 @@ def render_tenant_limits(limits: Mapping[str, TenantLimits]) -> dict[str, object
     }
 
 
-def unknown_tenant(name: str) -> ServerListProblem:
-    """Return the problem of a tenant that does not exist."""
-    return _problem(0, name, "there is no such tenant")
+def match_limits(
+    limits: Limits, ids: Mapping[str, str], problems: list[ServerListProblem]
+) -> dict[str, str]:
+    """Return the names of a file by id of the tenant, in any case. ids: by name."""
+    names = {tenant_id: name for name, tenant_id in ids.items()}
+    found: dict[str, str] = {}
+    for given in limits:
+        try:
+            tenant_id = match_tenant(names, given)
+        except Refused:
+            problems.append(_problem(0, given, "there is no such tenant"))
+            continue
+        if found.setdefault(tenant_id, given) != given:
+            problems.append(_problem(0, given, f"it is there as {found[tenant_id]}, too"))
+    return found
+
+
+def changed_limits(values: Mapping[str, str], present: TenantLimits | None) -> dict[str, str]:
+    """Return the limits of a tenant that a file changes."""
+    before = {} if present is None else present.limits
+    return {
+        limit: value
+        for limit, value in values.items()
+        if (float(value) if value else None) != before.get(limit)
+    }
 
 
 def _problem(line: int, name: str, reason: str) -> ServerListProblem:
@@ -58,21 +95,25 @@ def _plain(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
-def _child(node: Node, name: str) -> Node | None:
-    if isinstance(node, YamlMapping):
-        for key, child in node.pairs:
-            if field_name(key) == name:
-                return child
-    return None
+def _fields(
+    node: Node, owner: str, names: Collection[str], problems: list[ServerListProblem]
+) -> dict[str, Node]:
+    """Return the fields of the file or of a tenant; others than these are problems."""
+    found = {}
+    for key, child in _pairs(node, owner, "it", problems):
+        name = field_name(key)
+        found[name] = child
+        if name not in names:
+            reason = f"unknown field `{name}` (known: {', '.join(names)})"
+            problems.append(_problem(key.line, owner, reason))
+    return found
 
 
 def _pairs(
-    node: Node | None, owner: str, problems: list[ServerListProblem]
-) -> list[tuple[str, Node]]:
-    if node is None or (isinstance(node, Scalar) and node.is_null):
-        return []
-    if not isinstance(node, YamlMapping):
-        reason = f"{'limits' if owner else 'tenants'} must map names to values"
-        problems.append(_problem(node.line, owner, reason))
-        return []
-    return [(field_name(key), child) for key, child in node.pairs]
+    node: Node | None, owner: str, what: str, problems: list[ServerListProblem]
+) -> Sequence[tuple[Scalar, Node]]:
+    if isinstance(node, YamlMapping):
+        return node.pairs
+    if node is not None and not (isinstance(node, Scalar) and node.is_null):
+        problems.append(_problem(node.line, owner, f"{what} must map names to values"))
+    return ()

@@ -38,8 +38,15 @@ def test_limits_are_read_by_tenant_and_empty_ones_are_removed() -> None:
         ("school: {limits: {max_rooms: 1}}", "line 7: tenant school: max_rooms is no limit"),
         ("school: {limits: {max_users: many}}", "line 7: tenant school: max_users must be"),
         ("school: {limits: {max_users: [1]}}", "tenant school: max_users must be a number"),
-        ("school: {limits: 5}", "tenant school: limits must map names to values"),
+        ("school: {limits: 5}", "tenant school: `limits` must map names to values"),
         ("other: {limits: {max_users: 1}}", "tenant other: there is no such tenant"),
+        ("school: {limts: {max_users: 5}}", "line 7: tenant school: unknown field `limts` (known:"),
+        ("school: {limits: {}, settings: {}}", "tenant school: unknown field `settings`"),
+        ("school: 5", "tenant school: it must map names to values"),
+        ("school: {limits: {max_users: 1, max_users: 2}}", "school: max_users is given twice"),
+        ("{school: {limits: {}}, school: {limits: {}}}", "tenant school: it is there twice"),
+        ("{s: {limits: {max_users: 1}}}\ntenant: {}", "line 8: unknown field `tenant` (known: ser"),
+        ("[]", "`tenants` must map names to values"),
     ],
 )
 async def test_file_with_wrong_limits_changes_nothing(
@@ -69,7 +76,7 @@ async def test_sync_sets_limits_and_export_writes_them(
         school = await add_tenant(res.tenants, "test", change, new_id=lambda: "t1")
 
         dry = await sync_servers(res.servers, "test", SERVERS + SCHOOL, dry_run=True)
-        assert dry.notes == ("limits of t1: max_meetings=20 max_recordings_gb=1.5",)
+        assert dry.notes == ("limits of school: max_meetings=20 max_recordings_gb=1.5",)
         assert await limits_of(res, school.id) == {}
         await sync_servers(res.servers, "test", SERVERS + SCHOOL)
         assert await limits_of(res, school.id) == {"max_meetings": 20, "max_recordings_gb": 1.5}
@@ -89,3 +96,23 @@ async def test_pool_without_tenants_is_named_default(redis_url: str, redis_names
         assert await limits_of(res, None) == {"max_meetings": 20, "max_recordings_gb": 1.5}
         with pytest.raises(BadServerList, match="no such tenant"):
             await sync_servers(res.servers, "test", SERVERS + SCHOOL)
+
+
+async def test_tenant_is_found_in_any_case_and_only_changes_are_noted(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with with_school(redis_url, redis_namespace) as res:
+        change = TenantChange(name="school", secrets="s")
+        school = await add_tenant(res.tenants, "test", change, new_id=lambda: "t1")
+        await sync_servers(res.servers, "test", SERVERS + SCHOOL)
+        text = SERVERS + SCHOOL.replace("school", "SCHOOL").replace("20", "21")
+
+        changed = await sync_servers(res.servers, "test", text + "      max_users:\n")
+        again = await sync_servers(res.servers, "test", text)
+
+        assert changed.notes == ("limits of SCHOOL: max_meetings=21",)
+        assert again.notes == ()
+        assert await limits_of(res, school.id) == {"max_meetings": 21, "max_recordings_gb": 1.5}
+        twice = text + SCHOOL.partition("\n")[2]
+        with pytest.raises(BadServerList, match="tenant school: it is there as SCHOOL, too"):
+            await sync_servers(res.servers, "test", twice)
