@@ -11,7 +11,14 @@ from appliance.model import ServerId
 
 
 class StoreDown(Exception):
-    """The meeting store (Redis) cannot be used now. `str()` is safe to log."""
+    """The meeting store (Redis) cannot be used now. `str()` is safe to log.
+
+    `sent`: the last command may have been carried out.
+    """
+
+    def __init__(self, reason: str, *, sent: bool = False) -> None:
+        super().__init__(reason)
+        self.sent = sent
 
 
 class DatabaseDown(Exception):

@@ -70,7 +70,8 @@ class AdminCalls:
             result = ""  # nothing was understood, so nothing was done
             raise
         except Exception as error:
-            result = f"failed: {_reason_of(error)}"
+            unknown = isinstance(error, StoreDown) and error.sent
+            result = f"{'unknown' if unknown else 'failed'}: {_reason_of(error)}"
             raise
         finally:
             if result:

@@ -38,7 +38,9 @@ def answer_error(
             return ErrorAnswer(504, ErrorJson(f"not done within {call.deadline_s:g} seconds"))
         case StoreDown() as down:
             faults.note("request_without_store", "redis", reason=str(down))
-            return ErrorAnswer(503, ErrorJson("The meeting store is not reachable."))
+            # A change may begin by reading, so this may be said of one that was not made.
+            unknown = " The change may have been made." if down.sent and call.logs else ""
+            return ErrorAnswer(503, ErrorJson(f"The meeting store is not reachable.{unknown}"))
         case DatabaseDown() as down:
             faults.note("request_without_store", "postgres", reason=str(down))
             return ErrorAnswer(503, ErrorJson("The recording store is not reachable."))

@@ -47,7 +47,7 @@ _COMMON = {
     413: "The body of the request is larger than 1 MiB.",
     415: "The request has a token, and a body that is not JSON.",
     500: "The appliance failed; its log says why.",
-    503: "A store is not reachable.",
+    503: "A store is not reachable; it says so if a change may have been made.",
     504: "It took too long; a part may have been done.",
 }
 

@@ -61,7 +61,9 @@ class AuditEntryJson(Answer, frozen=True):
     object: str
     before: Values
     after: Values
-    result: Annotated[str, Meta(description=f"`{DONE}`, or why it was not done.")]
+    result: Annotated[
+        str, Meta(description=f"`{DONE}`, or why it was not; `unknown: …`: it may have been.")
+    ]
 
 
 class AuditIncompleteJson(ErrorJson, frozen=True):

@@ -43,7 +43,7 @@ class AuditEntry:
     before: Values | None
     after: Values | None
     result: str
-    """`done`, or why it was not, or not wholly."""
+    """`done`, `unknown: …`, or why it was not, or not wholly."""
 
 
 @dataclass(frozen=True, slots=True)

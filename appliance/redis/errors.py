@@ -41,11 +41,15 @@ NO_PERMISSION = "the user of REDIS_URL may not use the keys of the namespace, or
 
 
 class RedisDown(Exception):
-    """Redis cannot be used now. `reason` holds no secret and may be logged."""
+    """Redis cannot be used now. `reason` holds no secret and may be logged.
 
-    def __init__(self, reason: str) -> None:
+    `sent`: bytes of the command may have been sent, so that it may have been run.
+    """
+
+    def __init__(self, reason: str, *, sent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.sent = sent
 
 
 class RedisError(Exception):

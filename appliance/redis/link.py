@@ -54,7 +54,7 @@ class _Exchange:
 
     def fail(self, reason: str) -> None:
         """Wake the caller, if it still waits, with RedisDown."""
-        self.error = RedisDown(reason)
+        self.error = RedisDown(reason, sent=True)
         self.answer()
 
 

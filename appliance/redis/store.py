@@ -74,21 +74,21 @@ class RedisStore:
         try:
             return await self.client.run_script(self.scripts[script], [f"{self.namespace}:"], args)
         except RedisDown as error:
-            raise StoreDown(str(error)) from error
+            raise StoreDown(str(error), sent=error.sent) from error
 
     async def command(self, *args: Argument) -> Any:
         """Run one command."""
         try:
             return await self.client.command(*args)
         except RedisDown as error:
-            raise StoreDown(str(error)) from error
+            raise StoreDown(str(error), sent=error.sent) from error
 
     async def pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Run several commands in one round trip; not atomic."""
         try:
             return await self.client.pipeline(commands)
         except RedisDown as error:
-            raise StoreDown(str(error)) from error
+            raise StoreDown(str(error), sent=error.sent) from error
 
     async def scan(self, command: str, key: str) -> AsyncIterator[list[str]]:
         """Yield a collection in chunks with SSCAN or HSCAN; an entry may occur twice."""

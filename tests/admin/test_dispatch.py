@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 import trio
 
 from appliance.admin.routes import CALLS, make_admin_calls
@@ -22,6 +23,7 @@ from appliance.audit.rules import AuditQuery
 from appliance.audit.trail import RECORD_S
 from appliance.bbb.signed_request import Caller
 from appliance.callbacks.rules import recording_ready
+from appliance.faults import StoreDown
 from appliance.model import Tenant, TenantId
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.params import TENANT_KEY
@@ -482,6 +484,27 @@ async def test_trail_that_hangs_does_not_hold_up_a_change(
             assert added.id == "one"
             await elsewhere.audit.flush()
             assert [one.who for one in await elsewhere.audit.search(AuditQuery())] == ["me"]
+
+
+async def test_change_of_a_store_that_hangs_is_unknown_in_the_trail_and_one_not_sent_failed(
+    redis_url: str, redis_namespace: str
+) -> None:
+    with redis_process() as pool_redis:
+        async with (
+            open_features(pool_redis.unix_url, redis_namespace) as res,
+            open_features(redis_url, redis_namespace) as elsewhere,
+        ):
+            calls = make_admin_calls(replace(res, audit=elsewhere.audit))
+            fields = {"url": "https://a.example/bigbluebutton/api", "secret": "s", "id": "one"}
+            pool_redis.signal(signal.SIGSTOP)
+            for _ in range(2):  # the second is not sent: there is no connection any more
+                with pytest.raises(StoreDown):
+                    await calls.make("addServer", Actor("me"), fields)
+            pool_redis.signal(signal.SIGCONT)
+
+            not_sent, sent = await elsewhere.audit.search(AuditQuery())
+            assert sent.result.startswith("unknown: ")
+            assert not_sent.result.startswith("failed: not connected")
 
 
 # --- tokens that are not good --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -29,9 +30,9 @@ CALL: AdminCall[Any] = AdminCall(
 )
 
 
-def answer(error: Exception) -> tuple[int, dict[str, Any], EventBook]:
+def answer(error: Exception, call: AdminCall[Any] = CALL) -> tuple[int, dict[str, Any], EventBook]:
     log = EventBook()
-    found = answer_error(CALL, error, FaultLog(log, lambda: 0), log)
+    found = answer_error(call, error, FaultLog(log, lambda: 0), log)
     return found.status, msgspec.to_builtins(found.document), log
 
 
@@ -66,6 +67,15 @@ def test_expected_error_has_its_status_and_reason(
 
     assert found[:2] == (status, document)
     assert not found[2].errors
+
+
+def test_change_that_was_sent_to_a_lost_store_may_have_been_made() -> None:
+    lost = StoreDown("connection lost: no reply in time", sent=True)
+    text = "The meeting store is not reachable."
+
+    assert answer(lost)[1] == {"error": text}  # a call that changes nothing
+    changing = answer(lost, replace(CALL, logs="it_was_done"))
+    assert changing[1] == {"error": f"{text} The change may have been made."}
 
 
 def test_error_in_the_groups_of_nurseries_is_found() -> None:
