@@ -109,8 +109,11 @@ _TEXTS: Mapping[Kind, Mapping[str, str]] = {
         "tenant_added": "tenant {name} was added",
         "tenant_changed": "tenant {tenant} was changed",
         "tenant_removed": "tenant {name} was removed",
+        "tenant_limits_changed": "limits of tenant {tenant} were changed: {limits}",
         "tenant_setting_added": "a setting of tenant {tenant} was added: {param}",
         "tenant_setting_removed": "a setting of tenant {tenant} was removed: {param}",
+        "traces_erased": "traces of a {kind} were erased: {runs} runs, {analytics} reports,"
+        " metadata of {recordings} recordings, {callbacks} callbacks",
     },
     "appliance": {
         "backup_written": "a backup was made",
@@ -169,6 +172,8 @@ def _say(value: Any) -> str:
     if isinstance(value, list):
         more = len(value) - 3
         return ", ".join(map(str, value[:3])) + (f" and {more} more" if more > 0 else "")
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)

@@ -28,12 +28,22 @@ from appliance.events.texts import FORMS, KINDS, describe, kind_of
         ),
         ("recordings_changed", {"record_ids": list("abcde")}, "recordings were changed: a, b, c"),
         ("handback_prepared", {"on": True}, "the hand-back to Scalelite was prepared: on"),
+        (
+            "tenant_limits_changed",
+            {"tenant": "school", "limits": {"max_users": "5", "max_meetings": ""}, "by": "me"},
+            "limits of tenant school were changed: max_users=5, max_meetings= (by me)",
+        ),
         ("meeting_moved", {"meeting": "m {x}"}, "m {x} was moved from ? to ?"),
         ("import_by_hand_broke", {"file": "a.tar", "n": 1}, "import by hand broke: file=a.tar n=1"),
     ],
 )
 def test_text_names_what_happened(event: str, fields: dict[str, Any], text: str) -> None:
     assert describe(event, fields).startswith(text)
+
+
+def test_changes_of_limits_and_erasures_are_about_tenants() -> None:
+    assert kind_of("tenant_limits_changed", "info", is_change=True) == "tenant"
+    assert kind_of("traces_erased", "info", is_change=True) == "tenant"
 
 
 def test_errors_are_shown_also_without_a_text_and_details_are_not() -> None:
