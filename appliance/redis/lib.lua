@@ -654,8 +654,9 @@ local function limits_of(tenant_id, now_ms)
     return allows('max_recordings_gb', used - 1)
   end
 
-  function self.count_create()
+  function self.count_create(id)
     if not max.max_creates_per_minute then return end
+    call('HSET', A .. 'meeting:' .. id, 'create_counted', decimal(now_ms))
     call('LPUSH', A .. 'creates:' .. tenant_id, decimal(now_ms))
     call('PEXPIRE', A .. 'creates:' .. tenant_id, 60000)
   end

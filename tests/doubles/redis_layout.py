@@ -51,6 +51,7 @@ _SEATS = (
     "reserved",
     "pending",
     "counted",
+    "create_counted",
 )
 _LIMITS = (
     *("max_meetings", "max_users", "max_users_per_meeting", "max_duration"),

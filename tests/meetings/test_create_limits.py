@@ -203,3 +203,18 @@ async def test_rules_decide_about_the_server_tag(
         await pool.redis("HSET", "server:bbb-1", "tag", "new")
         await pool.create(**{"meta_server-tag": "old"})
         assert await pool.home() == "bbb-1"
+
+
+async def test_creates_that_fail_on_all_servers_do_not_count(pool: LivePool) -> None:
+    await limit(pool, max_creates_per_minute="2")
+    with pool.servers[0].fault("status", "create", status=500):
+        failed = [await results([(create_meeting, creating(pool, f"m{n}"))]) for n in range(3)]
+
+    done = [await results([(create_meeting, creating(pool, f"m{n}"))]) for n in range(3)]
+
+    assert failed == [{"internalError": 1}] * 3
+    assert done == [{"done": 1}, {"done": 1}, {"rateLimited": 1}]
+
+
+def creating(pool: LivePool, meeting_id: str) -> tuple[Any, ...]:
+    return pool.res.meetings, NOBODY, (("meetingID", meeting_id),)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from appliance.meetings.placement import Replaced
 from appliance.model import PlacementOutcome, ServerId, TenantId
 from appliance.tenants.limits import LIMITS, LimitStore, TenantLimits, check_limit
 from tests.doubles.store_pool import StorePool
@@ -108,6 +109,44 @@ async def test_creates_per_minute_are_counted_in_any_minute(pool: StorePool) -> 
     assert await outcomes(pool, "a1", "a2", "a3") == ["known", "placed", "max_creates_per_minute"]
     pool.now_ms += 10_001
     assert await outcomes(pool, "a3", "a4") == ["placed", "max_creates_per_minute"]
+
+
+@pytest.mark.parametrize("tenant", [None, SCHOOL])
+async def test_create_that_failed_does_not_count_also_after_a_failover(
+    pool: StorePool, tenant: TenantId | None
+) -> None:
+    await pool.add("a")
+    await pool.add("b")
+    await limit(pool, tenant, max_creates_per_minute=2)
+    assert await outcomes(pool, "x", tenant_id=tenant) == ["placed"]
+    pool.now_ms += 1000
+    first = (await pool.place("y", tenant_id=tenant)).meeting
+    assert first is not None
+    pool.now_ms += 1000
+    replaced = Replaced(first.server_id, first.placement)
+    second = (await pool.place("y", tenant_id=tenant, replaces=replaced)).meeting
+    assert second is not None
+    assert await outcomes(pool, "z", tenant_id=tenant) == ["max_creates_per_minute"]
+
+    for _ in range(2):  # the second time there is nothing to undo
+        await pool.store.abandon_meeting(second, now_ms=pool.now_ms, may_exist=True)
+
+    assert await outcomes(pool, "z", "w", tenant_id=tenant) == ["placed", "max_creates_per_minute"]
+
+
+async def test_confirmed_meeting_that_could_not_be_moved_still_counts(pool: StorePool) -> None:
+    await pool.add("a")
+    await limit(pool, max_creates_per_minute=1)
+    await pool.create("x")
+    await pool.add("b")
+    await pool.redis("HSET", "server:a", "online", "false")
+    await pool.redis("ZREM", "server_load", "a")
+    moved = (await pool.place("x")).meeting
+    assert moved is not None
+
+    await pool.store.abandon_meeting(moved, now_ms=pool.now_ms, may_exist=False)
+
+    assert await outcomes(pool, "y") == ["max_creates_per_minute"]
 
 
 async def test_only_recorded_meetings_need_room_for_recordings(pool: StorePool) -> None:

@@ -6,6 +6,8 @@
 local id, now_ms = ARGV[1], tonumber(ARGV[4])
 local r = read_record(id)
 if not r or r.server_id ~= ARGV[2] or r.placement ~= tonumber(ARGV[3]) or not r.creating_ms then return 0 end
+local counted = call('HGET', A .. 'meeting:' .. id, 'create_counted')
+if counted then call('LREM', A .. 'creates:' .. (r.tenant_id or ''), 1, counted) end
 forget(id)
 -- Even if this request was not sent, others of this id may have been.
 detach(id, r, now_ms, true)

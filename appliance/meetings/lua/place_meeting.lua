@@ -297,6 +297,8 @@ if record then
   if moved_from ~= '' or record.creating_ms then detach(id, record, q.now_ms, moved_from == '') end
   uncount(record.server_id, id)
 end
+local create_counted = limits and record and record.creating_ms
+  and call('HGET', A .. 'meeting:' .. id, 'create_counted')
 -- The appliance's key may remain of a record that a Scalelite on the same stores removed.
 call('DEL', P .. 'meeting:' .. id, A .. 'meeting:' .. id)
 if record and record.voice_bridge ~= voice_bridge then free_voice_bridge(id, record.voice_bridge) end
@@ -337,7 +339,8 @@ call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))
 call('EXPIRE', A .. 'meeting:' .. id, decimal(q.ttl_s))
 call('SADD', P .. 'meetings', id)
 index_meeting(id, chosen.id, q.tenant_id)
-if limits and not record then limits.count_create() end
+if limits and not record then limits.count_create(id) end
+if create_counted then call('HSET', A .. 'meeting:' .. id, 'create_counted', create_counted) end
 add_pending(chosen.id, 1, expected)
 add_load(chosen.id, load)
 if shares then count_for_shares(chosen.version) end
