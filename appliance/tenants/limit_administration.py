@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from appliance.admin_calls.refusal import ErrorAnswer, ErrorJson, RefusalKind, Refused, no_tenant
-from appliance.bbb.params import Params
+from appliance.bbb.params import Params, replace_param
 from appliance.model import ParamRule, Tenant, TenantId
 from appliance.tenants import administration as tenant_admin
 from appliance.tenants.deps import TenantDeps
 from appliance.tenants.limits import DEFAULT_TENANT, TenantLimits, check_limit
+from appliance.tenants.lrs_rules import PAYLOAD_PARAM
 from appliance.tenants.param_rules import (
     Layers,
     apply_rules,
@@ -25,6 +26,9 @@ from appliance.tenants.values import TenantSetting
 
 REQUIRED = "(required)"
 """Stands in shown calls for what front-ends must give."""
+OWN, SEALED = "(the appliance's)", "(encrypted for the server)"
+"""Stand for values that each create gets anew."""
+_OWN_VALUES = {"voiceBridge", "meetingEndedURL"}
 _NO_TENANTS = f"Multitenancy is disabled: there are only the limits of `{DEFAULT_TENANT}`"
 
 
@@ -110,7 +114,7 @@ async def show_calls(deps: TenantDeps, seen: SeenLimits) -> ShownCalls:
     api = deps.settings.api
     of_create, of_join = create_layers(api, tenant), join_layers(api, tenant)
     create = _with_required((("meetingID", "MEETING"), ("name", "NAME")), of_create)
-    create = merge_create_params(create, api, tenant)
+    create = _with_own_values(deps, merge_create_params(create, api, tenant), tenant)
     max_min = int(seen.limits.limits.get("max_duration") or 0)
     join = _with_required((("meetingID", "MEETING"), ("fullName", "NAME")), of_join)
     join = merge_join_params(join, api, tenant)
@@ -125,6 +129,15 @@ async def show_calls(deps: TenantDeps, seen: SeenLimits) -> ShownCalls:
     }
     create = cap_duration(create, max_min)
     return ShownCalls(settings, create, join, api.create_rules, api.join_rules, by_version)
+
+
+def _with_own_values(deps: TenantDeps, create: Params, tenant: Tenant | None) -> Params:
+    """Replace what the appliance decides for each meeting."""
+    own = {"meetingEndedURL"} if deps.settings.voice_bridge.use_external else _OWN_VALUES
+    shown = tuple((name, OWN if name in own else value) for name, value in create)
+    if tenant is None or tenant.lrs is None:
+        return shown
+    return replace_param(shown, PAYLOAD_PARAM, SEALED)
 
 
 def _on_version(params: Params, layers: Layers, version: str) -> Params:

@@ -123,6 +123,24 @@ async def test_rules_are_added_listed_shown_and_removed(control: ControlDouble) 
     assert "\tduration=200\n" in (await control.ctl("tenants", "show", "school")).out
 
 
+async def test_values_that_the_appliance_decides_are_not_shown_as_those_of_settings(
+    control: ControlDouble,
+) -> None:
+    for param, value in (("voiceBridge", "123"), ("meetingEndedURL", "http://x"), ("logo", "l")):
+        await control.ctl("tenant-settings", "add", "school", param, value, "true")
+    plain = (await control.ctl("tenants", "show", "school")).out
+    await control.ctl("tenants", "update", "school", "--lrs-endpoint", "https://lrs.example")
+
+    shown = (await control.ctl("tenants", "show", "school")).out
+
+    create = shown.partition("\ncreate:\n")[2].partition("join:")[0].split("\n")
+    assert {
+        *("\tvoiceBridge=(the appliance's)", "\tmeetingEndedURL=(the appliance's)", "\tlogo=l"),
+        "\tmeta_secret-lrs-payload=(encrypted for the server)",
+    } <= set(create)
+    assert "lrs-payload" not in plain
+
+
 async def test_wrong_rules_are_refused(control: ControlDouble) -> None:
     add = ("tenant-settings", "add", "school")
     for words, code, reason in (
