@@ -58,6 +58,19 @@ class Console:
         body = text.lstrip("\t\n")
         print(text[: len(text) - len(body)] + escape_control(body), file=self.out)
 
+    def wrapped(self, text: str, indent: str = "") -> str:
+        """Return a line, on a terminal as several that fit it, with control characters escaped.
+
+        indent: of all lines but the first.
+        """
+        text, width = escape_control(text), self.width
+        if width is None or len(text) <= width:
+            return text
+        import textwrap
+
+        indent = indent if width > 2 * len(indent) else ""
+        return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
         self.line(render_table(columns, rows, colours=self.colours, width=self.width))

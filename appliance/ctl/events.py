@@ -17,7 +17,6 @@ from appliance.ctl.client import ControlClient, ControlError, Refusal
 from appliance.ctl.console import Console
 from appliance.ctl.exit_codes import DONE
 from appliance.ctl.tables import DIM, RED, YELLOW, paint
-from appliance.redaction import escape_control
 
 _KINDS = ("server", "meeting", "recording", "callback", "access", "store", "tenant", "appliance")
 _STYLES = {"warning": YELLOW, "error": RED, "critical": RED}
@@ -110,8 +109,8 @@ def _show(console: Console, event: Mapping[str, Any]) -> None:
         return
     moment = datetime.fromtimestamp(event["time_ms"] / 1000)
     here = event["appliance"] in ("", platform.node())
-    where = "" if here else f" [{escape_control(event['appliance'])}]"
-    text = escape_control(event["text"])
-    line = f"{moment:%Y-%m-%d %H:%M:%S}  {event['kind']:<9}  {text}{where}"
+    where = "" if here else f" [{event['appliance']}]"
+    head = f"{moment:%Y-%m-%d %H:%M:%S}  {event['kind']:<9}  "
+    line = console.wrapped(f"{head}{event['text']}{where}", " " * len(head))
     style = _STYLES.get(event["level"], DIM if event["kind"] == "appliance" else "")
     console.line(paint(line, style) if console.colours else line)

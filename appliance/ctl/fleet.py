@@ -42,7 +42,7 @@ def show_capacity(console: Console, client: ControlClient, args: Namespace) -> i
         ("Safe to stop", _list(found["safe_to_stop"], names)),
     )
     for title, text in rows:
-        console.show(f"{title + ':':<16}{text}")
+        console.line(console.wrapped(f"{title + ':':<16}{text}", " " * 16))
     return DONE
 
 
@@ -52,7 +52,7 @@ def show_plan(console: Console, client: ControlClient, args: Namespace) -> int:
     if console.as_json:
         console.document(found)
         return DONE
-    console.show(found["reason"])
+    console.line(console.wrapped(found["reason"]))
     console.line()
     if found["actions"]:
         names = _read_names(client)
@@ -67,7 +67,7 @@ def show_plan(console: Console, client: ControlClient, args: Namespace) -> int:
     if not found["hooks"]:
         console.line("Nobody is asked: set AUTOSCALE_URL or AUTOSCALE_COMMAND.")
     for hook in found["hooks"]:
-        console.show(_describe_hook(hook))
+        console.line(console.wrapped(_describe_hook(hook), "  "))
     return DONE
 
 

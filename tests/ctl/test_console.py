@@ -99,3 +99,19 @@ async def test_name_that_the_locale_cannot_show_is_escaped(
         assert (shown.code, shown.err) == (0, "")
         assert "MeetingID: R" in shown.out
         assert "ume-\\u65e5\\u672c\\u8a9e" in shown.out
+
+
+def test_long_lines_fit_a_terminal_and_files_get_them_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = f"12:00:00  {'word ' * 10}{'x' * 60}\t"
+
+    lines = console().wrapped(text, " " * 10).split("\n")
+
+    assert len(lines) > 3
+    assert all(len(line) <= 40 for line in lines)
+    assert all(line.startswith(" " * 10) for line in lines[1:])
+    assert "".join("".join(lines).split()) == "".join(text.rstrip().split()) + "\\t"
+    assert console(terminal=False).wrapped(text) == f"{text[:-1]}\\t"
+    assert console().wrapped("short") == "short"

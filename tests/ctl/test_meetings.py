@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+import trio
+
 from tests.doubles.control import Done
 from tests.doubles.pool import open_pool
+from tests.doubles.terminal import Terminal
 
 
 async def test_meetings_are_listed_in_a_table_and_in_rakes_blocks(
@@ -29,6 +34,27 @@ async def test_meetings_are_listed_in_a_table_and_in_rakes_blocks(
         )
         assert [meeting["id"] for meeting in some.json] == ["beta"]
         assert (some.code, some.err) == (1, "no meeting with id unknown\n")
+
+
+async def test_long_ids_and_events_fit_the_terminal(redis_url: str, redis_namespace: str) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        await pool.enable_all()
+        long = "m" * 256
+        await pool.create(long)
+        event = {"event": "meeting_moved", "meeting": long, "level": "warning", "server": "b" * 90}
+        pool.res.events.take(event)
+        screens = []
+        for words in (("meetings", "list"), ("events",)):
+            terminal = Terminal(pool.control.path, words)
+            code, screen = await trio.to_thread.run_sync(terminal.end)
+            assert code == 0
+            screens += re.sub(r"\x1b\[\d+m", "", screen).splitlines()
+
+        whole = await pool.control.ctl("meetings", "list")
+
+    assert max(map(len, screens)) <= 80
+    assert any(line.startswith("mmmm") and "…" in line for line in screens)
+    assert long in whole.out
 
 
 async def test_meeting_is_shown_with_its_metadata(redis_url: str, redis_namespace: str) -> None:
