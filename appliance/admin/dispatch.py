@@ -96,7 +96,8 @@ class AdminCalls:
             changes = await run_counted(len(before) + len(after), find)
             if not changes and not audited.unchanged and result == DONE:
                 return
-        changes = changes or [change_of_fields(declaration.group, fields)]
+        shown = fields if audited is None or audited.shows_fields else {}
+        changes = changes or [change_of_fields(declaration.group, shown)]
         await self._trail.record(actor.who, declaration.name, changes, result)
 
     async def _observe(

@@ -96,6 +96,8 @@ class Audited(Generic[Deps]):
     of the call have not been checked."""
     unchanged: bool = True
     """Whether to record the call although it changed nothing."""
+    shows_fields: bool = True
+    """Whether to record the fields of a request of which nothing better is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ AUDITED: dict[str, tuple[str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "syncServers": ("server bbb9.example.com", None, {**NEW_SERVER, **STATE}),
     "addServers": ("server bbb9 (bbb9.example.com)", None, {**NEW_SERVER, "state": "disabled"}),
     "endMeetings": ("meeting room-7", {"tenant_id": None}, None),
-    "erase": ("traces of a meeting", {}, {}),
+    "erase": ("traces of a meeting", None, {}),
     "retryCallbacks": ("callback ", None, {"state": "pending"}),
     "dropCallbacks": ("callback ", None, {"state": "dropped"}),
     "updateRecordings": (

@@ -331,3 +331,14 @@ async def test_audit_trail_has_what_was_erased_and_no_dry_run(traces: Traces) ->
         *("erase", "traces of a meeting"),
         "done",
     )
+
+
+async def test_audit_trail_does_not_name_whose_erasure_failed(traces: Traces) -> None:
+    traces_file(traces.bench, "rec-1").write_text(f"<recording>{ADA}")
+
+    done = await traces.control.ctl("privacy", "erase", "--user", ADA, "--yes")
+
+    assert "the metadata.xml of rec-1 cannot be changed" in done.err
+    (entry,) = (await traces.control.ctl("audit", "--json")).json
+    assert entry["result"].startswith("failed: the metadata.xml of rec-1 cannot be changed")
+    assert ADA not in str(entry)
