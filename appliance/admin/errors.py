@@ -43,7 +43,8 @@ def answer_error(
             return ErrorAnswer(503, ErrorJson(f"The meeting store is not reachable.{unknown}"))
         case DatabaseDown() as down:
             faults.note("request_without_store", "postgres", reason=str(down))
-            return ErrorAnswer(503, ErrorJson("The recording store is not reachable."))
+            store = "recording store" if call.group == "recordings" else "database"
+            return ErrorAnswer(503, ErrorJson(f"The {store} is not reachable."))
     # Never the query or the body: they may hold secrets.
     log.error("request_failed", call=call.name, exc_info=error)
     return ErrorAnswer(500, ErrorJson("The request failed; the appliance's log says why."))

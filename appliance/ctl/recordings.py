@@ -107,14 +107,14 @@ def list_all(console: Console, client: ControlClient, args: Namespace) -> int:
     if console.as_json:
         console.document(answer)
         return DONE
-    console.table(COLUMNS, [recording_row(one) for one in found])
-    more = answer["count"] - len(found)
-    if more > 0:
-        console.line(f"{more} more; --limit shows more of them")
     # Recordings of a tenant that was removed are found by its id.
     if args.tenant and not found and args.tenant not in _tenant_ids(client):
         console.error(f"no tenant with id or name {args.tenant}{getattr(args, 'hint', '')}")
         return FAILED
+    console.table(COLUMNS, [recording_row(one) for one in found])
+    more = answer["count"] - len(found)
+    if more > 0:
+        console.line(f"{more} more; --limit shows more of them")
     return DONE
 
 

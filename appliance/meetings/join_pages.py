@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from appliance.bbb.errors import Failure
+from appliance.bbb.errors import LIMIT_REACHED, Failure
 from appliance.http.messages import Response
 from appliance.http.page import render_page
 from appliance.meetings.join_failure import RETRY_S, WAITING_KEYS, choose_language
@@ -27,6 +27,12 @@ FALLBACK: Texts = {
         "title": "This meeting is full",
         "info": "The maximum number of people is reached. You can try again when somebody has "
         "left.",
+        "action": "Try again",
+    },
+    "join_all_full": {
+        "title": "The maximum number of people is reached",
+        "info": "No more people can be in meetings at the same time. You can try again when "
+        "somebody has left.",
         "action": "Try again",
     },
     "join_refused": {
@@ -52,6 +58,8 @@ class JoinPages:
         waits = failure.key in WAITING_KEYS
         refused = "join_moving" if waits else "join_refused"
         name = _PAGES.get(failure.key, refused)
+        if failure == LIMIT_REACHED["max_users"]:  # of all meetings of a tenant
+            name = "join_all_full"
         given, default = self._texts.get(language, {}).get(name, {}), FALLBACK[name]
         title, info, action = (
             given.get(key) or default[key] for key in ("title", "info", "action")

@@ -54,7 +54,13 @@ class NewSettingFields(Fields, frozen=True):
 
     tenant_id: Annotated[Text, Meta(min_length=1)]
     param: Annotated[Text, Meta(min_length=1)]
-    value: Annotated[str | None, reads(text, {"type": "string"})]
+    value: Annotated[
+        str | None,
+        Meta(
+            description=f"Required, but not with the modes {' and '.join(sorted(WITHOUT_VALUE))}."
+        ),
+        reads(text, {"type": ["string", "null"]}),
+    ] = None
     override: Annotated[
         bool | None,
         Meta(description="Whether it takes precedence over the front-end's value."),

@@ -17,6 +17,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused, no_tenant
 from appliance.model import TenantId
 from appliance.system.threads import map_in_slices, run_counted
 from appliance.tenants.administration import match_tenant
+from appliance.tenants.limits import DEFAULT_TENANT
 from appliance.usage.csv_text import DIMENSIONS, PERIODS, parse_by, render_csv
 from appliance.usage.deps import UsageDeps
 from appliance.usage.history import find_busiest_day, list_classes
@@ -64,7 +65,10 @@ _DateField = Annotated[datetime | None, reads(_read_time, _TIME_VALUES)]
 class UsageRequest(Fields, frozen=True, rename={"since": "from", "until": "to"}):
     """usage."""
 
-    tenant: Annotated[OptionalText, Meta(description="Id or name; default: all.")] = None
+    tenant: Annotated[
+        OptionalText,
+        Meta(description="Id or name; without tenants also `default`. Without it: all."),
+    ] = None
     since: Annotated[
         _DateField, Meta(description="A date, or a full hour, UTC; default: this month.")
     ] = None
@@ -144,7 +148,9 @@ async def _usage(deps: UsageDeps | None, call: Call[UsageRequest]) -> UsageJson:
     request = call.read()
     from_at, to_at = _period(deps, request)
     names = await name_tenants(deps)
-    tenant = _find_tenant(names, call.actor.tenant_id, request.tenant)
+    tenant: str | None = ""  # what has no tenant
+    if deps.settings.api.multitenancy or request.tenant != DEFAULT_TENANT:
+        tenant = _find_tenant(names, call.actor.tenant_id, request.tenant)
     by = request.by
     if call.actor.tenant_id is not None and "server" in by:
         raise Refused(RefusalKind.INVALID, "the servers are not shown to tenants")

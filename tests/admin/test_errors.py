@@ -43,7 +43,7 @@ def answer(error: Exception, call: AdminCall[Any] = CALL) -> tuple[int, dict[str
         (HttpError(413, "too large"), 413, {"error": "too large"}),
         (trio.TooSlowError(), 504, {"error": "not done within 7 seconds"}),
         (StoreDown("lost"), 503, {"error": "The meeting store is not reachable."}),
-        (DatabaseDown("lost"), 503, {"error": "The recording store is not reachable."}),
+        (DatabaseDown("lost"), 503, {"error": "The database is not reachable."}),
         (
             ErrorAnswer(412, ErrorJson("a hint", message="Scalelite's")),
             412,

@@ -32,6 +32,18 @@ async def test_poll_shows_the_result_of_each_server(
         assert not second.endswith("ok")
 
 
+async def test_secret_of_a_disabled_server_is_not_called_ok(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with open_pool(redis_url, redis_namespace) as pool:
+        (bbb,) = pool.servers
+        await pool.control.post("addServer", {"url": bbb.url, "secret": "wrong", "id": "one"})
+
+        rows = (await pool.control.ctl("poll")).out.splitlines()[1:]
+
+        assert [row.split()[-1] for row in rows if "disabled" in row] == ["reachable"] * len(rows)
+
+
 async def test_poll_of_versions_makes_no_other_calls(redis_url: str, redis_namespace: str) -> None:
     async with open_pool(redis_url, redis_namespace) as pool:
         (bbb,) = pool.servers

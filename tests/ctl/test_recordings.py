@@ -41,7 +41,10 @@ async def test_unknown_tenant_is_an_error_unless_it_has_recordings(
         await opened.add(make_recording("r1"))
         await opened.ctl("add-to-tenant", "r1", "removed", "--force")
         unknown = await opened.ctl("list", "--tenant", "zzz")
-        assert (unknown.code, unknown.err) == (1, "no tenant with id or name zzz\n")
+        assert (unknown.code, unknown.out, unknown.err) == (
+            *(1, ""),
+            "no tenant with id or name zzz\n",
+        )
         for tenant, rows in (("t1", 0), ("removed", 1)):
             listed = await opened.ctl("list", "--tenant", tenant)
             assert (listed.code, listed.err, len(listed.out.splitlines())) == (0, "", 1 + rows)

@@ -146,13 +146,17 @@ async def test_browser_that_meets_a_full_meeting_gets_a_page_in_its_language(
         serve_public(pool.res) as public,
     ):
         await pool.create()
-        await pool.res.tenants.limits.change(None, {"max_users": "0"})
-
+        limits = pool.res.tenants.limits
+        await limits.change(None, {"max_users_per_meeting": "0"})
         status, headers, page = await join(public, *BROWSER)
+        await limits.change(None, {"max_users_per_meeting": "", "max_users": "0"})
+        _, _, of_all = await join(public, *BROWSER)
         xml = await join(public)
 
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert '<html lang="de">' in page
     assert "Dieses Meeting ist voll" in page
+    assert "Dieses Meeting ist voll" not in of_all
+    assert "Die höchste Zahl an Personen ist erreicht" in of_all
     assert "http-equiv" not in page
     assert (xml[0], "<messageKey>userLimitReached</messageKey>" in xml[2]) == (200, True)

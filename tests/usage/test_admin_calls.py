@@ -65,6 +65,9 @@ async def test_usage_is_shown_for_each_dimension(used: UsedPool) -> None:
             assert total == pytest.approx(10 * 9.5 + 4 * 18.5, abs=14)
             assert sum(line["recorded_minutes"] for line in lines) == pytest.approx(10, abs=1)
             assert set(COLUMNS) < set(lines[0])
+        lines = (await control.ctl("usage", "--tenant", "default", "--json")).json["usage"]
+        assert [(line["tenant"], line["meetings"]) for line in lines] == [("", 2)]
+        assert (await control.ctl("usage", "--tenant", "school")).code == 1
         now = datetime.fromtimestamp(used.clock[0] / 1000, UTC)
         lines = (await control.ctl("usage", "--by", "day", "--json")).json["usage"]
         assert {line["period"] for line in lines} <= {
