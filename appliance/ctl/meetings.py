@@ -23,7 +23,7 @@ _RAKE_METADATA = (
 """The metadata that rake shows, also if it is missing."""
 _MEETINGS = "only these meetings: ids, or their beginnings"
 _COLUMNS = (
-    Column("MEETING ID"),
+    Column("MEETING ID", whole=True),
     Column("SERVER ID"),
     Column("SERVER URL", drop=1),
     Column("STATUS"),

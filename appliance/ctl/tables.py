@@ -29,6 +29,8 @@ STYLES = {
 
 _MAX_CELL = 40
 _MIN_CELL = 8
+_MAX_WHOLE = 64
+"""The ids of recordings and of usual meetings are shorter."""
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -42,7 +44,7 @@ class Column:
     drop: int = 0
     """The order in which columns are left out on a narrow terminal, from 1; 0: never."""
     whole: bool = False
-    """Never cut, for ids that commands take."""
+    """Cut only beyond 64 characters, for ids that commands take."""
     middle: bool = False
     """Cut in the middle, for names that differ at their ends."""
 
@@ -57,7 +59,7 @@ def render_table(
     """Return a table without final line break and trailing blanks.
 
     width: of the terminal; columns are left out and cells cut until the table fits, except for
-    columns that stay whole. None: as wide as it is.
+    ids that stay whole. None: as wide as it is.
     """
     cells = [[escape_control(str(value)) for value in row] for row in rows]
     widths = [
@@ -103,7 +105,11 @@ def _choose_columns(columns: Sequence[Column], widths: Sequence[int], width: int
 def _shrink(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
     """Return the widths after the widest columns of text were narrowed."""
     found = list(widths)
-    texts = [index for index, one in enumerate(columns) if not one.right and not one.whole]
+    texts = [
+        index
+        for index, one in enumerate(columns)
+        if not one.right and not (one.whole and found[index] <= _MAX_WHOLE)
+    ]
     while texts and _total(found) > width:
         widest = max(texts, key=lambda index: found[index])
         if found[widest] <= max(_MIN_CELL, _width(columns[widest].heading)):

@@ -10,6 +10,7 @@ An empty limit is removed, one that is not named is kept. Source: docs/tenants.m
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 
 from appliance.admin_calls.refusal import Refused
 from appliance.servers.sync.yaml_entry import ServerListProblem, field_name
@@ -98,12 +99,16 @@ def _plain(value: float) -> float:
 def _fields(
     node: Node, owner: str, names: Collection[str], problems: list[ServerListProblem]
 ) -> dict[str, Node]:
-    """Return the fields of the file or of a tenant; others than these are problems."""
+    """Return the fields of the file or of a tenant; others than these are problems.
+
+    Scalelite ignores what else is in a file, as where YAML's anchors are, so there only what looks
+    like a misspelt field is one.
+    """
     found = {}
     for key, child in _pairs(node, owner, "it", problems):
         name = field_name(key)
         found[name] = child
-        if name not in names:
+        if name not in names and (owner or get_close_matches(name, names)):
             reason = f"unknown field `{name}` (known: {', '.join(names)})"
             problems.append(_problem(key.line, owner, reason))
     return found

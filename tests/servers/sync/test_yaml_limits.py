@@ -30,6 +30,8 @@ def test_limits_are_read_by_tenant_and_empty_ones_are_removed() -> None:
         [],
     )
     assert parse_tenant_limits(read_document(SERVERS)) == ({}, [])
+    # As in Scalelite, there may be more in a file.
+    assert parse_tenant_limits(read_document(f"defaults: {{a: 1}}\n{SERVERS}")) == ({}, [])
 
 
 @pytest.mark.parametrize(
