@@ -296,6 +296,11 @@ local function change_debts(sid, debts)
   if call('EXISTS', key) == 0 then call('SREM', A .. 'owed', sid) end
 end
 
+-- BBB's id of a run, which is also that of its recording.
+local function internal_id(id, created)
+  return redis.sha1hex(id) .. '-' .. created
+end
+
 -- What a server owes is expected from it under another id.
 local function move_debts(from, to)
   local owed = call('ZRANGE', A .. 'owed:' .. from, 0, -1, 'WITHSCORES')
@@ -320,7 +325,7 @@ local function note_end(id, run_ms, tenant_id, due_ms, marks)
   if not sid then return end
   append_end(sid, id, tenant_id, a[1], a[2], marks, a[3])
   if a[2] and a[3] == '1' and marks ~= 'false' then
-    change_debts(sid, { [redis.sha1hex(id) .. '-' .. a[2]] = math.max(due_ms, 1) })
+    change_debts(sid, { [internal_id(id, a[2])] = math.max(due_ms, 1) })
   end
   -- While versions have shares: short meetings count against them (watch_versions.lua).
   if call('EXISTS', A .. 'version_shares') == 1 then
@@ -340,6 +345,14 @@ local function notify_later(id, run_ms, ended_url, tenant_id, due_ms, marks, nam
   call('ZADD', A .. 'ended_due', decimal(due_ms), key)
 end
 
+-- Record the end of a detached run `d`, as notify_later does for one that has a record. What it owes is owed since
+-- it was detached; that its server has no marks of it settles that.
+local function end_detached(sid, id, d, due_ms, marks, named)
+  if d.run_ms then append_end(sid, id, d.tenant_id, decimal(d.run_ms), d.created, marks, d.recorded) end
+  if d.created and marks == 'false' then change_debts(sid, { [internal_id(id, d.created)] = 0 }) end
+  notify_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms, marks, named)
+end
+
 local function has_claim(server_id, id)
   return call('HGET', A .. 'detached_meeting:' .. id, 'server_id') == server_id
 end
@@ -349,6 +362,8 @@ end
 -- front-end asked for it, so also before the meeting is created there again.
 -- `detached_meeting:` is the claim of the server that had the meeting last to get it back. A placement
 -- that was never confirmed does not take the claim from another server; a confirmed one deletes it.
+-- Its server may never come back with the meeting, so a recorded one is owed from now on, and not any more when it is
+-- taken back.
 local function detach(id, r, now_ms, abandoned, requested)
   -- What runs there is an earlier meeting that users may be in, and that is to be taken back.
   if r.creating_ms and has_claim(r.server_id, id) and call('HEXISTS', A .. 'detached:' .. r.server_id, id) == 1 then
@@ -359,15 +374,17 @@ local function detach(id, r, now_ms, abandoned, requested)
   for index = 1, 6 do seen[index] = text(seen[index]) end
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
-  local more = call('HMGET', A .. 'meeting:' .. id, 'expected_videos', 'expected_voice', 'logout_url')
+  local more = call('HMGET', A .. 'meeting:' .. id, 'expected_videos', 'expected_voice', 'logout_url', 'recorded')
+  local created, recorded = seen[6] ~= '' and seen[6] or nil, more[4] == '1' and '1' or nil
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
     expected = r.expected, expected_videos = more[1] or nil, expected_voice = more[2] or nil, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
-    run_ms = run_ms, created = call('HGET', A .. 'meeting:' .. id, 'created') or nil,
+    run_ms = run_ms, created = created, recorded = recorded,
     ended_url = ended_url, logout_url = more[3] or nil, detached_ms = now_ms, abandoned = abandoned, seen = seen,
     requested = requested }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then
+    if created and recorded then change_debts(r.server_id, { [internal_id(id, created)] = now_ms }) end
     local key = A .. 'detached_meeting:' .. id
     call('HSET', key, 'server_id', r.server_id, 'moderator_pw', r.moderator_pw,
       'voice_bridge', r.voice_bridge, 'tenant_id', r.tenant_id, 'logout_url', text(more[3]))

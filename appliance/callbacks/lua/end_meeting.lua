@@ -39,12 +39,13 @@ if r then
 end
 
 -- The server is offline for the appliance, but ended the meeting normally.
-note_marks()
 local detached = call('HGET', A .. 'detached:' .. sid, id)
-if not detached or not has_claim(sid, id) then return 0 end
-local d = cjson.decode(detached)
-if d.abandoned or run_ms ~= d.run_ms then return 0 end
-notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms, marks, named)
+local d = detached and has_claim(sid, id) and cjson.decode(detached)
+if not d or d.abandoned or run_ms ~= d.run_ms then
+  note_marks()
+  return 0
+end
+end_detached(sid, id, d, now_ms, marks, named)
 end_hooks(id, d.tenant_id)
 call('HDEL', A .. 'detached:' .. sid, id)
 drop_claim(sid, id, d.voice_bridge)

@@ -11,7 +11,7 @@ if ARGV[5] == '1' then
   if r or not entry or not has_claim(sid, id) then return 0 end
   local d = cjson.decode(entry)
   if d.abandoned or d.run_ms ~= run_ms then return 0 end
-  notify_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms)
+  end_detached(sid, id, d, due_ms)
   d.ended_url, d.abandoned, d.requested, d.detached_ms = nil, true, true, now_ms
   call('HSET', A .. 'detached:' .. sid, id, cjson.encode(d))
   drop_claim(sid, id, d.voice_bridge)
@@ -21,8 +21,8 @@ if not r or r.server_id ~= sid or r.placement ~= tonumber(ARGV[3]) or r.run_ms ~
   return 0
 end
 local _, ended_url = run_of(id)
+notify_later(id, run_ms, ended_url, r.tenant_id, due_ms)
 detach(id, r, now_ms, true, true)
 forget(id)
-notify_later(id, run_ms, ended_url, r.tenant_id, due_ms)
 if ARGV[8] ~= '0' then announce_end(id, sid, now_ms, tonumber(ARGV[8]), '') end
 return 1

@@ -15,7 +15,7 @@ for i = 1, #detached, 2 do
   if not d.abandoned then
     reply[#reply + 1] = { id, d.moderator_pw }
     if has_claim(sid, id) then
-      notify_later(id, d.run_ms, d.ended_url, d.tenant_id, due_ms)
+      end_detached(sid, id, d, due_ms)
       end_hooks(id, d.tenant_id)
     end
     d.ended_url = nil

@@ -204,6 +204,9 @@ for _, id in ipairs(call('SMEMBERS', A .. 'meetings_of:' .. sid)) do
 end
 
 local function take_back(id, d, meeting)
+  if d.recorded and tonumber(d.created) == meeting.created_ms then
+    change_debts(sid, { [internal_id(id, d.created)] = 0 })
+  end
   local fields = { 'server_id', sid, 'moderator_pw', d.moderator_pw, 'voice_bridge', d.voice_bridge }
   if d.tenant_id ~= '' then
     fields[#fields + 1] = 'tenant_id'
@@ -238,7 +241,7 @@ local function resolve_detached(id, d)
     if d.detached_ms + (d.abandoned and ABANDONED_GRACE_MS or 0) >= q.began_ms then return false end
     -- It ended while its server was offline, unless it has been placed again.
     if not owner and has_claim(sid, id) then
-      notify_later(id, d.run_ms, d.ended_url, d.tenant_id, now_ms + q.notify_after_ms)
+      end_detached(sid, id, d, now_ms + q.notify_after_ms)
       if not d.abandoned then end_hooks(id, d.tenant_id) end
     end
     return true

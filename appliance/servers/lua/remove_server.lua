@@ -26,7 +26,7 @@ local detached = call('HGETALL', A .. 'detached:' .. sid)
 for i = 1, #detached, 2 do
   local d = cjson.decode(detached[i + 1])
   if not d.abandoned and has_claim(sid, detached[i]) then
-    notify_later(detached[i], d.run_ms, d.ended_url, d.tenant_id, 0)
+    end_detached(sid, detached[i], d, 0)
     end_hooks(detached[i], d.tenant_id)
     drop_claim(sid, detached[i], d.voice_bridge)
   end
