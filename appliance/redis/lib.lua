@@ -46,6 +46,15 @@ local function note_change(list)
   call('HINCRBY', A .. 'changes', list, 1)
 end
 
+-- Let a disabled server, which is not polled, have no meetings and users once no record is left of its meetings.
+local function settle_counts(sid)
+  if call('SCARD', A .. 'meetings_of:' .. sid) > 0 then return end
+  local s = call('HMGET', P .. 'server:' .. sid, 'url', 'state', 'meetings')
+  if not s[1] or state_of(sid, s[2]) ~= 'disabled' or number(s[3], 0) == 0 then return end
+  call('HSET', P .. 'server:' .. sid, 'meetings', 0, 'users', 0, 'largest_meeting', 0, 'videos', 0)
+  note_change('servers')
+end
+
 -- Set the state of a server and move its load to the sorted set of that state. A maintenance window that
 -- had changed it has no say in it any more (advance_maintenance.lua).
 local function set_state(sid, state)
@@ -62,6 +71,7 @@ local function set_state(sid, state)
   else
     call('SREM', P .. 'server_enabled', sid)
     if state == 'cordoned' and load then call('ZADD', P .. 'cordoned_server_load', load, sid) end
+    settle_counts(sid)
   end
 end
 
@@ -223,6 +233,7 @@ end
 local function uncount(server_id, id)
   local a = call('HMGET', A .. 'meeting:' .. id, 'reserved', 'pending', 'counted')
   call('SREM', A .. 'meetings_of:' .. server_id, id)
+  settle_counts(server_id)
   add_load(server_id, -number(a[1], 0))
   -- Without this check the counts of a removed server would be created again and never deleted.
   if a[3] == '1' and call('EXISTS', A .. 'load:' .. server_id) == 1 then

@@ -345,6 +345,31 @@ async def test_cordoned_server_is_disabled_once_it_is_empty(pool: StorePool) -> 
     assert not (await pool.poll(one, {})).known
 
 
+async def test_disabled_server_has_no_meetings_once_the_last_has_ended(pool: StorePool) -> None:
+    """It is not polled: what BBB still listed when all users had left counted for ever."""
+
+    async def meetings() -> int:
+        found = await pool.store.find_server(one)
+        assert found is not None
+        assert found.state is ServerState.DISABLED
+        return found.meetings
+
+    one = await pool.add("a")
+    meeting = await pool.create("m")
+    await pool.store.set_server_state(one, ServerState.CORDONED)
+    pool.now_ms += 60 * MINUTE_MS
+    result = await pool.poll(one, {"m": 0, "breakout of another": 0}, age_ms=60 * MINUTE_MS)
+    assert (result.load, result.auto_disabled) == (0, True)
+    assert await meetings() == 2
+    await pool.forget(meeting)
+    assert await meetings() == 0
+
+    await pool.store.set_server_state(one, ServerState.ENABLED)
+    await pool.poll(one, {"made on the server": 3}, age_ms=60 * MINUTE_MS)
+    await pool.store.set_server_state(one, ServerState.DISABLED)
+    assert await meetings() == 0
+
+
 @pytest.mark.parametrize(
     ("confirm", "listed"),
     [(False, False), (False, True), (True, False)],

@@ -349,6 +349,7 @@ if auto_disabled then
   call('SREM', P .. 'server_enabled', sid)
   call('ZREM', P .. 'server_load', sid)
   call('ZREM', P .. 'cordoned_server_load', sid)
+  settle_counts(sid)
 elseif online then
   local set, other = P .. 'server_load', P .. 'cordoned_server_load'
   if state ~= 'enabled' then set, other = other, set end
