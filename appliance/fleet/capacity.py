@@ -33,7 +33,7 @@ class Demand:
     """The users for whom there must be servers."""
 
     users: int
-    """At the last polls."""
+    """At the last polls, without those of disabled servers, which are not polled any more."""
     created: int
     """Users, and those who are expected in the meetings that were created."""
     history: int | None
@@ -76,8 +76,9 @@ def plan_capacity(
     settings: FleetSettings,
 ) -> Capacity:
     """Return what the pool has and needs. `history`: see Demand."""
-    users = sum(server.users for server in servers)
-    pending = sum(_note(notes, server).pending_users for server in servers)
+    polled = [server for server in servers if server.state is not ServerState.DISABLED]
+    users = sum(server.users for server in polled)
+    pending = sum(_note(notes, server).pending_users for server in polled)
     demand = Demand(users, users + pending, history)
     available = [server for server in servers if server.takes_meetings]
     free = sum(max(0, seats_of(server, settings) - server.users) for server in available)
@@ -85,7 +86,7 @@ def plan_capacity(
     needed = _needed_by_tag(servers, notes, demand.most, desired, settings)
     return Capacity(
         demand=demand,
-        meetings=sum(server.meetings for server in servers),
+        meetings=sum(server.meetings for server in polled),
         seats=sum(seats_of(server, settings) for server in available),
         free_seats=free,
         available=len(available),
@@ -147,7 +148,8 @@ def _needed_by_tag(
     for server in servers:
         tag = server.tag or UNTAGGED
         seats[tag] += seats_of(server, settings)
-        expected[tag] += server.users + _note(notes, server).pending_users
+        if server.state is not ServerState.DISABLED:
+            expected[tag] += server.users + _note(notes, server).pending_users
     if len(seats) <= 1:
         return {next(iter(seats), UNTAGGED): desired}
     shares = expected if expected.total() else seats

@@ -78,6 +78,15 @@ def test_forecast_counts_those_who_are_expected_in_created_meetings() -> None:
     assert plan(server("a", 50), notes=ahead, history=None).demand.forecast == 250
 
 
+def test_users_of_a_disabled_server_are_no_demand() -> None:
+    """It is not polled any more, so they are those that it had when it was disabled."""
+    left = server("b", 50, 2, tag="gpu", state=ServerState.DISABLED)
+    found = plan(server("a", 10, 1), left, notes={"b": FleetNote(pending_users=70, polled=True)})
+
+    assert (found.demand.users, found.demand.forecast, found.meetings) == (10, 10, 1)
+    assert (found.desired_servers, found.needed) == (1, {"none": 1, "gpu": 1})
+
+
 def test_drainable_servers_are_those_that_the_pool_can_do_without() -> None:
     servers = [server("a", 90, 2), server("b", 10, 1), server("c", 0), server("d", 40, 2)]
 
