@@ -274,7 +274,8 @@ async def test_every_message_is_translated_into_german(opened: OpenConsole) -> N
     await opened.add_server("bbb3", state=ServerState.DISABLED)
     for window in windows_of_each_phase():
         describe_window(german.by_name["de"], window)
-        await windows_of(opened.features.servers).add(window)
+        store = windows_of(opened.features.servers)
+        assert await store.add(window, await store.read_stored())
     await opened.features.servers.shares.save(Share("3.0.4", 0))
     client = await opened.log_in("admin")
 
@@ -313,7 +314,7 @@ def windows_of_each_phase() -> list[Window]:
 
 async def test_maintenance_is_shown_and_cancelled(opened: OpenConsole) -> None:
     window = replace(windows_of_each_phase()[-2], reason="new <disks>")
-    await windows_of(opened.features.servers).add(window)
+    assert await windows_of(opened.features.servers).add(window, [])
     viewer, operator = await opened.log_in("viewer"), await opened.log_in("operator")
 
     for path in ("", "servers", "servers/bbb1"):

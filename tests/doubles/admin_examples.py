@@ -175,7 +175,7 @@ async def have_a_window(place: Place) -> None:
     """Have a maintenance window of the server of the examples."""
     from_ms = place.pool.res.now_ms() + 86_400_000
     window = Window("8f3a1c07", SERVER_ID, from_ms, from_ms + 3_600_000, 0)
-    await windows_of(place.pool.res.servers).add(window)
+    assert await windows_of(place.pool.res.servers).add(window, [])
 
 
 async def have_a_setting(place: Place) -> None:

@@ -3,8 +3,8 @@
 -- the server is enabled) are claimed by the caller for claim_ms.
 -- ARGV[1]: JSON {now_ms, seats, headroom, forecast, claim_ms, give_up_ms}: seats of a server without
 -- max_users; room to keep, in percent of the users, of which `forecast` are expected.
--- Reply: JSON list of {event, window}. events: draining, open, ending, postponed, missed, gone (the server
--- was removed), and the claimed follow-ups: clear, finish.
+-- Reply: JSON list of {event, window}. events: draining, open, ending, postponed, missed, gone (a
+-- Scalelite has removed the server), and the claimed follow-ups: clear, finish.
 local q = cjson.decode(ARGV[1])
 local now_ms, key, restore_key = q.now_ms, A .. 'maintenance', A .. 'maintained'
 local done, windows, busy = {}, {}, {}
@@ -31,9 +31,10 @@ local function has_room(sid, state)
   local others, left, seats, users = 0, 0, 0, 0
   for _, id in ipairs(call('SMEMBERS', P .. 'servers')) do
     local s = call('HMGET', P .. 'server:' .. id, 'url', 'state', 'online', 'users')
-    users = users + number(s[4], 0)
+    local its_state = state_of(id, s[2])
+    if its_state ~= 'disabled' then users = users + number(s[4], 0) end -- else they are not counted any more
     if id ~= sid and s[1] then
-      local enabled = state_of(id, s[2]) == 'enabled'
+      local enabled = its_state == 'enabled'
       if enabled or call('HEXISTS', restore_key, id) == 1 then others = others + 1 end
       if enabled and s[3] == 'true' then
         left = left + 1
@@ -42,7 +43,8 @@ local function has_room(sid, state)
     end
   end
   if others == 0 then return true end
-  return left > 0 and seats >= math.max(users, q.forecast) * (1 + q.headroom / 100)
+  -- In whole numbers, since 100 * 1.1 is more than 110.
+  return left > 0 and 100 * seats >= math.max(users, q.forecast) * (100 + q.headroom)
 end
 
 -- Set the state of a server for its window, and remember what it was before.

@@ -1,7 +1,7 @@
 -- Change one maintenance window, if it is still as the caller has seen it.
--- ARGV: window id, action, phase, JSON. Actions: `cancel`: remove a planned window, end another early;
--- `replace`: put the JSON in its place; `cleared`: the meetings that it had left are ended; `finished`: restore the state of the server, and
--- replace the window by the JSON, its next occurrence, or remove it if that is empty.
+-- ARGV: window id, action, phase, JSON. Actions: `cancel`: remove a planned window, end another early; `cleared`: the
+-- meetings that it had left are ended; `finished`: restore the state of the server, and replace the window by the
+-- JSON, its next occurrence, or remove it if that is empty.
 -- Reply: nil if there is no such window in this phase; else the state that the server was given back, ''
 -- if it keeps the one that it has.
 local key, restore_key = A .. 'maintenance', A .. 'maintained'
@@ -14,9 +14,6 @@ if ARGV[2] == 'cancel' then
     return ''
   end
   w.cancelled = true
-elseif ARGV[2] == 'replace' then
-  call('HSET', key, w.id, ARGV[4])
-  return ''
 elseif ARGV[2] == 'cleared' then
   w.to_clear, w.claim_ms = nil, nil
 else

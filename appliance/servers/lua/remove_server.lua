@@ -43,6 +43,12 @@ call('SREM', A .. 'servers', sid)
 call('HDEL', A .. 'registering', sid)
 call('HDEL', A .. 'leases', sid)
 call('HDEL', A .. 'unseen_load', sid)
+-- They must not become those of a later server with this id.
+local windows = call('HGETALL', A .. 'maintenance')
+for i = 1, #windows, 2 do
+  if cjson.decode(windows[i + 1]).server_id == sid then call('HDEL', A .. 'maintenance', windows[i]) end
+end
+call('HDEL', A .. 'maintained', sid)
 note_change('servers')
 call('SREM', P .. 'servers', sid)
 if call('SCARD', P .. 'servers') == 0 then call('SET', A .. 'emptied', 1) end

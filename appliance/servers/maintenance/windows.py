@@ -51,19 +51,21 @@ class WindowStore:
 
     async def read_all(self) -> list[Window]:
         """Return all windows, the next ones first."""
-        flat = await self.redis.command("HGETALL", self.redis.own_key("maintenance"))
-        found = [load_window(json.loads(text)) for text in flat[1::2]]
-        return sorted(found, key=lambda one: (one.from_ms, one.id))
+        return _parse_windows(await self.read_stored())
+
+    async def read_stored(self) -> list[str]:
+        """Return all windows as they are stored."""
+        return list(await self.redis.command("HVALS", self.redis.own_key("maintenance")))
 
     async def read_restored(self) -> dict[str, str]:
         """Return the states that servers are given back after their windows, by server id."""
         flat = await self.redis.command("HGETALL", self.redis.own_key("maintained"))
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
-    async def add(self, window: Window) -> None:
-        """Store a new window."""
-        key, text = self.redis.own_key("maintenance"), to_script_json(dump_window(window))
-        await self.redis.command("HSET", key, window.id, text)
+    async def add(self, window: Window, stored: Sequence[str]) -> bool:
+        """Store a window, if these are still all others; see add_maintenance.lua."""
+        text = to_script_json(dump_window(window))
+        return bool(await self.redis.run("add_maintenance", window.id, text, *stored))
 
     async def advance(self, facts: Mapping[str, Any]) -> list[tuple[str, Window]]:
         """Do what is due; return the events. See advance_maintenance.lua."""
@@ -77,6 +79,11 @@ class WindowStore:
             "finish_maintenance", window.id, action, window.phase.value, text
         )
         return None if reply is None else str(reply)
+
+
+def _parse_windows(stored: Sequence[str]) -> list[Window]:
+    found = [load_window(json.loads(text)) for text in stored]
+    return sorted(found, key=lambda one: (one.from_ms, one.id))
 
 
 def windows_of(deps: ServerDeps) -> WindowStore:
@@ -108,25 +115,43 @@ async def plan_window(
     A new one has no id; with the id of a planned one it takes that one's place.
     Raises Refused: it is not possible, or the pool could not do without the server.
     """
-    store, now_ms = windows_of(deps), deps.now_ms()
-    known = await store.read_all()
-    replaced = _find_planned(known, window) if window.id else None
-    windows = [one for one in known if one is not replaced]
-    servers = {one.id: one for one in await deps.pool.records.list_servers()}
-    if window.server_id not in servers:
-        raise no_server(window.server_id)
+    store = windows_of(deps)
     usual_ms = await usual_lead(deps) if lead_ms is None else lead_ms
-    window = replace(
+    planned = replace(
         window,
         id=window.id or secrets.token_hex(4),
         by=actor,
         lead_ms=usual_ms,
         lead_is_usual=lead_ms is None,
     )
-    if window.lead_is_usual:
-        window = replace(window, lead_ms=min(usual_ms, window.longest_lead_ms))
+    if planned.lead_is_usual:
+        planned = replace(planned, lead_ms=min(usual_ms, planned.longest_lead_ms))
+    while True:
+        stored = await store.read_stored()
+        await _check_plan(deps, planned, _parse_windows(stored), replaces=bool(window.id))
+        if await store.add(planned, stored):
+            break
+    deps.log.info(
+        "maintenance_planned",
+        **named(planned),
+        lead_s=planned.lead_ms // 1000,
+        every=planned.every or "once",
+        by=actor,
+    )
+    return planned
+
+
+async def _check_plan(
+    deps: ServerDeps, window: Window, known: Sequence[Window], *, replaces: bool
+) -> None:
+    """Refuse a window that is not possible beside the known ones, but for one that it replaces."""
+    replaced = _find_planned(known, window) if replaces else None
+    windows = [one for one in known if one is not replaced]
+    servers = {one.id: one for one in await deps.pool.records.list_servers()}
+    if window.server_id not in servers:
+        raise no_server(window.server_id)
     try:
-        check_window(window, now_ms)
+        check_window(window, deps.now_ms())
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if len(windows) >= MAX_WINDOWS:
@@ -136,18 +161,6 @@ async def plan_window(
             reason = f"server {window.server_id} has window {other.id} at that time already"
             raise Refused(RefusalKind.INVALID, reason)
     await _refuse_without_room(deps, window, windows, servers)
-    if replaced is None:
-        await store.add(window)
-    elif await store.finish(replaced, "replace", window) is None:
-        raise _begun(window.id)
-    deps.log.info(
-        "maintenance_planned",
-        **named(window),
-        lead_s=window.lead_ms // 1000,
-        every=window.every or "once",
-        by=actor,
-    )
-    return window
 
 
 def _find_planned(windows: Sequence[Window], wanted: Window) -> Window:
@@ -215,8 +228,10 @@ async def _refuse_without_room(
         return
     expected = await _expected_users(deps, window)
     if window.cordon_ms <= deps.now_ms() + _SOON_MS:
-        expected = max(expected, sum(one.users for one in servers.values()))
-    needed = expected * (1 + deps.settings.fleet.headroom_percent / 100)
+        polled = (one for one in servers.values() if one.state is not ServerState.DISABLED)
+        expected = max(expected, sum(one.users for one in polled))
+    # In whole numbers, since 100 * 1.1 is more than 110.
+    needed = -(-expected * (100 + deps.settings.fleet.headroom_percent) // 100)
     for away in _away_together(window, [one for one in windows if one.server_id in others]):
         left = [servers[one] for one in others - away]
         seats = sum(one.max_users or deps.settings.fleet.seats_per_server for one in left)
@@ -228,7 +243,7 @@ async def _refuse_without_room(
             RefusalKind.INVALID,
             f"the pool cannot do without server {window.server_id} then: {names} would be under"
             f" maintenance at the same time, {have} would be left, {expected} users are expected"
-            f" and POOL_HEADROOM asks for {needed:.0f} seats; choose another time",
+            f" and POOL_HEADROOM asks for {needed} seats; choose another time",
         )
 
 

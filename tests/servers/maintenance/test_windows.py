@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -312,6 +313,53 @@ async def test_window_is_refused_while_its_users_have_no_other_seats(
         await bench.plan("bbb-1", begin=1, end=5)
 
 
+async def test_window_begins_when_exactly_the_headroom_is_left(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    """100 * 1.1 is more than 110 in floating point."""
+    variables = {"SEATS_PER_SERVER": "110", "POOL_HEADROOM": "10"}
+    async with open_bench(redis_url, redis_namespace, bbbs[:2], **variables) as bench:
+        await bench.pool.redis("HSET", "server:bbb-2", "users", 101)
+        with pytest.raises(Refused, match="101 users are expected and POOL_HEADROOM asks for 112"):
+            await bench.plan(begin=1, end=5, lead=0)
+        await bench.pool.redis("HSET", "server:bbb-2", "users", 100)
+        await bench.plan(begin=1, end=5, lead=0)
+        await bench.act(1)
+        assert (await bench.state(), bench.logged()[-1]) == ("disabled", "open")
+
+
+async def test_users_that_a_disabled_server_had_need_no_seats(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_bench(redis_url, redis_namespace, bbbs) as bench:
+        await bench.pool.redis("HSET", "server:bbb-3", "users", 9999)
+        await bench.pool.set_state("bbb-3", ServerState.DISABLED)
+        await bench.plan(begin=1, end=5, lead=0)
+        await bench.act(1)
+        assert await bench.state() == "disabled"
+
+
+async def test_windows_that_are_planned_at_once_do_not_overlap(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    async with open_bench(redis_url, redis_namespace, bbbs[:2]) as bench:
+        first = await bench.plan("bbb-1", begin=200, end=210)
+        refused: list[Refused] = []
+
+        async def plan(server: str, begin: int, **more: Any) -> None:
+            try:
+                await bench.plan(server, begin=begin, end=120, **more)
+            except Refused as error:
+                refused.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for begin in range(60, 63):
+                nursery.start_soon(plan, "bbb-1", begin)
+                nursery.start_soon(plan, "bbb-2", begin)
+            nursery.start_soon(partial(plan, "bbb-1", 60, id=first.id))
+        assert len(refused) == 6
+
+
 async def test_window_waits_until_the_pool_can_do_without_its_server(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
@@ -379,16 +427,39 @@ async def test_only_server_is_not_waited_for(
         assert await bench.state() == "disabled"
 
 
-async def test_window_of_a_removed_server_is_dropped(
+async def test_windows_of_a_removed_server_are_dropped_at_once(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    """A server that is added with the same id has nothing to do with them."""
+    async with open_bench(redis_url, redis_namespace, bbbs) as bench:
+        await bench.plan("bbb-1")
+        await bench.plan("bbb-1", begin=600, end=660)
+        kept = await bench.plan("bbb-2", begin=300, end=360)
+        await bench.act(60)
+        await bench.deps.store.remove_server(ServerId("bbb-1"), force=True, now_ms=0)
+
+        assert await list_windows(bench.deps) == [kept]
+        await bench.pool.add(bbbs[0])
+        await bench.act(0.1)
+        assert await bench.state() == "enabled"
+
+
+async def test_window_of_a_server_that_a_scalelite_removed_is_dropped_when_it_is_due(
     redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
 ) -> None:
     async with open_bench(redis_url, redis_namespace, bbbs[:2]) as bench:
         await bench.plan()
+        await bench.pool.redis("DEL", "server:bbb-1")
+        await bench.pool.redis("DEL", "bbb-1")
+        for command, key in (
+            *(("SREM", "servers"), ("SREM", "server_enabled")),
+            *(("ZREM", "server_load"), ("ZREM", "cordoned_server_load")),
+        ):
+            await bench.pool.redis(command, key, "bbb-1")
         await bench.act(60)
-        await bench.deps.store.remove_server(ServerId("bbb-1"), force=True, now_ms=0)
-        await bench.act(0.1)
 
         assert (await bench.phases(), bench.logged()[-1]) == ([], "gone")
+        await bench.deps.store.sweep(now_ms=bench.clock[0], grace_ms=0)
 
 
 async def test_past_decides_about_lead_and_room(
