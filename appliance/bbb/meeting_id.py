@@ -22,7 +22,7 @@ from appliance.model import MeetingId
 
 MIN_CHARACTERS = 2
 MAX_CHARACTERS = 256
-_TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
+TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
 """The characters that Java's String.trim removes."""
 _STRIPPED = re.compile(r"[\x00-\x20\x7f-\x9f]")
 _INTERNAL = re.compile(r"[0-9a-f]{40}-[0-9]{13}").fullmatch
@@ -34,7 +34,7 @@ def read_meeting_id(text: str | None) -> MeetingId:
     Raises ApiError: the id is missing or blank, or has control characters inside.
     """
     if text and not (text.isprintable() and text[0] != " " != text[-1]):
-        text = text.strip(_TRIMMED)
+        text = text.strip(TRIMMED)
         if any(unicodedata.category(one) == "Cc" for one in text):
             raise ApiError(INVALID_MEETING_ID)
     if not text:

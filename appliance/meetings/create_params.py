@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from appliance.bbb.client import MAX_LINE_BYTES
+from appliance.bbb.meeting_id import TRIMMED
 from appliance.bbb.params import Params, encode_query, get, replace_param
 from appliance.callbacks.end_callback_url import drop_relayed
 from appliance.callbacks.ended_rules import ENDED_PARAM
@@ -67,8 +68,9 @@ def max_participants(params: Params) -> int | None:
 
 
 def _positive(text: str | None) -> int | None:
-    # Strict: int() accepts " 5", "1_0" and digits of other scripts, which BBB reads differently.
-    if text is None or not (text.isascii() and text.isdigit()):
+    # BBB trims parameters. Else strict: int() also accepts "1_0" and digits of other scripts.
+    text = (text or "").strip(TRIMMED)
+    if not (text.isascii() and text.isdigit()):
         return None
     digits = text.lstrip("0")
     if len(digits) > 9:
