@@ -28,7 +28,7 @@ from appliance.pool.retired import RetiredServer
 from appliance.servers.administration import add_server, find_server, update_server
 from appliance.servers.deps import ServerDeps
 from appliance.servers.sync.plan import named_values
-from appliance.servers.values import NewServer, ServerChange
+from appliance.servers.values import NewServer, ServerChange, check_change
 from appliance.usage.debts import with_debts
 
 PROOF_S = 10.0
@@ -56,6 +56,7 @@ async def register_server(
     try:
         url = check_url(complete_api_url(new.url))
         new = replace(new, url=url, secret=check_secret(new.secret))
+        check_change(change)
     except UnacceptableValue as error:
         raise Refused(RefusalKind.INVALID, str(error)) from error
     known = await find_by_url(deps, new.url)

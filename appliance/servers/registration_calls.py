@@ -89,8 +89,7 @@ class RetiringServerRequest(Fields, frozen=True):
 async def _register(deps: ServerDeps, call: Call[RegisterServerRequest]) -> RegisteredServerJson:
     given = call.read().server
     values = {name: value for name, value in asdict(given).items() if name not in ("id", "url")}
-    change = ServerChange(**{**values, "load_multiplier": given.load_multiplier or None})
-    done = await registration.register_server(deps, call.who, given.parse(), change)
+    done = await registration.register_server(deps, call.who, given.parse(), ServerChange(**values))
     return RegisteredServerJson(**asdict(server_json(done.server)), new=done.new)
 
 

@@ -92,7 +92,7 @@ async def test_server_registers_itself_over_http(
 
 BAD_VALUES: dict[str, Any] = {
     "url": "ftp://bbb7.example.org/",
-    "load_multiplier": -1,
+    "load_multiplier": 0,
     "max_users": "many",
     "tag": "none",
 }
