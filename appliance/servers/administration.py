@@ -111,6 +111,7 @@ async def add_server(
     if not url_is_new:
         await _refuse_known_url(deps, new.url, server_id)
     if not await deps.store.add_server(server_id, change, retired, registering=registering):
+        await _refuse_known_url(deps, new.url, server_id)  # if it was added meanwhile
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
     deps.log.info("server_added", server=server_id, url=new.url, by=actor)
     return await find_server(deps, server_id)
@@ -157,6 +158,8 @@ async def update_server(
     if checked.url is not None:
         await _refuse_known_url(deps, checked.url, server_id)
     if not await deps.store.update_server(ServerId(server_id), checked):
+        if checked.url is not None:
+            await _refuse_known_url(deps, checked.url, server_id)  # if it was given to it meanwhile
         raise no_server(server_id)
     deps.log.info("server_changed", server=server_id, **logged_change(checked), by=actor)
     return await find_server(deps, server_id)

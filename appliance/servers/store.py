@@ -51,7 +51,7 @@ class ServerStore:
         *,
         registering: bool = False,
     ) -> bool:
-        """Add a server, disabled and offline; False: the id exists.
+        """Add a server, disabled and offline; False: the id exists, or another server has the URL.
 
         `retired`: the ids under which a server with this URL was in the pool before. `registering`:
         it has registered itself, and enough good polls enable it (count_good_poll).
@@ -62,7 +62,7 @@ class ServerStore:
         return bool(await self.redis.background.run("save_server", request))
 
     async def update_server(self, server_id: ServerId, change: ServerChange) -> bool:
-        """Apply `change`; False: the server does not exist."""
+        """Apply `change`; False: the server does not exist, or another one has the URL."""
         request = change_arguments(server_id, change, new=False, fields={})
         return bool(await self.redis.background.run("save_server", request))
 

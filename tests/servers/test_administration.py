@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.features import Features
@@ -116,6 +117,34 @@ async def test_url_of_another_server_is_refused(redis_url: str, redis_namespace:
         unchanged = await find_server(res.servers, "two")
         assert (unchanged.url, unchanged.secret) == ("http://two/api", "s")
         assert (await update_server(res.servers, "me", "one", ServerChange(url=same))).url == same
+
+
+@pytest.mark.parametrize("adds", [True, False])
+async def test_one_url_is_given_to_one_server_when_several_ask_for_it_at_once(
+    redis_url: str, redis_namespace: str, adds: bool
+) -> None:
+    async with open_features(redis_url, redis_namespace) as res:
+        ids = [f"s{number}" for number in range(4)]
+        for server_id in [] if adds else ids:
+            new = NewServer(f"http://{server_id}/api", "s", id=server_id)
+            await add_server(res.servers, "me", new)
+        reasons: list[str] = []
+
+        async def ask(server_id: str) -> None:
+            try:
+                if adds:
+                    await add_server(res.servers, "me", NewServer(URL, "s", id=server_id))
+                else:
+                    await update_server(res.servers, "me", server_id, ServerChange(url=URL))
+            except Refused as refused:
+                reasons.append(str(refused))
+
+        async with trio.open_nursery() as nursery:
+            for server_id in ids:
+                nursery.start_soon(ask, server_id)
+
+        (one,) = [server.id for server in await list_servers(res.servers) if server.url == URL]
+        assert reasons == [f"server {one} has this url already"] * 3
 
 
 async def test_servers_are_listed_as_people_sort_them(redis_url: str, redis_namespace: str) -> None:
