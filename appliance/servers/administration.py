@@ -212,7 +212,11 @@ async def remove_server(
     removed = await deps.pool.records.find_server(ServerId(server_id))
     hooks = (await deps.callbacks.hooks.read(ServerId(server_id))).registered
     result = await deps.store.remove_server(
-        ServerId(server_id), force=force, now_ms=deps.now_ms(), only_disabled=only_disabled
+        ServerId(server_id),
+        force=force,
+        now_ms=deps.now_ms(),
+        only_disabled=only_disabled,
+        may_owe=deps.usage is not None,
     )
     if not result.known:
         raise no_server(server_id)

@@ -72,14 +72,22 @@ class ServerStore:
         return None if before is None else parse_state(before)
 
     async def remove_server(
-        self, server_id: ServerId, *, force: bool, now_ms: int, only_disabled: bool = False
+        self,
+        server_id: ServerId,
+        *,
+        force: bool,
+        now_ms: int,
+        only_disabled: bool = False,
+        may_owe: bool = True,
     ) -> RemovalResult:
         """Remove a server, without `force` only if it is empty and owes no recent recording.
 
-        It is known as retired from now on. only_disabled: refused in any other state.
+        It is known as retired from now on. only_disabled: refused in any other state. may_owe:
+        False without a database, where no recording arrives.
         """
-        owed_since_ms = max(0, now_ms - self.registry.recording_owed_ms)
-        arguments = server_id, int(force), now_ms, owed_since_ms, int(self.registry.retired_ms > 0)
+        since_ms = max(0, now_ms - self.registry.recording_owed_ms)
+        owed_since = since_ms if may_owe else "+inf"
+        arguments = server_id, int(force), now_ms, owed_since, int(self.registry.retired_ms > 0)
         meetings, owed = await self.redis.background.run(
             "remove_server", *arguments, int(only_disabled)
         )

@@ -22,6 +22,7 @@ from appliance.servers.administration import (
     update_server,
 )
 from appliance.servers.values import NewServer, ServerChange
+from appliance.usage.store import UsageStore
 from tests.doubles.bbb_process import open_bbb_servers
 from tests.doubles.features import EventBook, open_features
 from tests.doubles.ports import free_port
@@ -263,6 +264,16 @@ async def test_empty_server_is_removed_without_force(redis_url: str, redis_names
         await remove_server(res.servers, "me", "one", force=False)
 
         assert await list_servers(res.servers) == ()
+
+
+async def test_server_owes_nothing_without_a_database(redis_url: str, redis_namespace: str) -> None:
+    async with open_features(redis_url, redis_namespace) as res:
+        await add_server(res.servers, "me", NewServer(URL, "s", id="one"))
+        ended = {f"{'a' * 40}-1": res.now_ms()}
+        await UsageStore(res.redis.background).change_debts({ServerId("one"): ended})
+
+        assert (await find_server(res.servers, "one")).recordings_owed == 0
+        await remove_server(res.servers, "me", "one", force=False)
 
 
 def polled_server(number: int, state: ServerState, *, online: bool = True) -> Server:

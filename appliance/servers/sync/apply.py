@@ -275,7 +275,9 @@ class _Sync:
 
     async def _take_out(self, step: SyncStep, *, force: bool) -> RemovalResult:
         now_ms = self._deps.now_ms()
-        return await self._deps.store.remove_server(step.server_id, force=force, now_ms=now_ms)
+        return await self._deps.store.remove_server(
+            step.server_id, force=force, now_ms=now_ms, may_owe=self._deps.usage is not None
+        )
 
     def _log(self, event: str, step: SyncStep, **more: object) -> None:
         self._deps.log.info(event, server=step.server_id, **more, by=self._actor)
