@@ -16,7 +16,7 @@ from appliance.admin_calls.actors import Actor, Role
 from appliance.admin_calls.refusal import ErrorJson
 from appliance.console.live import Live, Parts
 from appliance.console.problems import find_store_problems
-from appliance.console.sessions import COOKIE_PATH, NOTICE_COOKIE, UNDO_S, Signer
+from appliance.console.sessions import COOKIE_PATH, NOTICE_COOKIE, Signer
 from appliance.console.sign_in import SignedInViewer, SignIn, read_cookies
 from appliance.console.snapshot import PoolSnapshot
 from appliance.console.templating import make_environment, read_assets
@@ -94,7 +94,7 @@ class Notice:
     kind: str = "done"
     """done or failed."""
     undo: str = ""
-    """A signed document that takes the change back; see pages/servers.py."""
+    """The name that an Undo button sends to take the change back; see pages/undo.py."""
     details: tuple[str, ...] = ()
 
 
@@ -271,11 +271,6 @@ class Console:
         until_s = self.features.now_ms() / 1000 + _NOTICE_S
         made = [notice.text[:400], notice.kind, notice.undo, [d[:200] for d in notice.details[:5]]]
         return self.signer.sign_until("notice", made, until_s=until_s)
-
-    def sign_undo(self, document: Any) -> str:
-        """Return what an Undo button sends; it is taken for UNDO_S."""
-        until_s = self.features.now_ms() / 1000 + UNDO_S + 2
-        return self.signer.sign_until("undo", document, until_s=until_s)
 
     def _take_notice(self) -> Notice | None:
         cookie = read_cookies(current_exchange().request).get(NOTICE_COOKIE)

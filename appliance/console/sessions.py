@@ -18,7 +18,6 @@ COOKIE = "scalelite_console"
 NOTICE_COOKIE = "scalelite_notice"
 COOKIE_PATH = "/scalelite/"
 SESSION_S = 12 * 3600
-UNDO_S = 10
 LOGIN_FORM_S = 3600
 _MAX_SIGNED = 4096
 """Longest cookie or field that is looked at."""

@@ -512,19 +512,6 @@ async def test_disable_asks_for_the_name_while_the_server_is_in_use(opened: Open
     assert await state_of(opened) is ServerState.DISABLED
 
 
-async def test_undo_restores_the_state_only_with_its_signature(opened: OpenConsole) -> None:
-    client = await opened.log_in("operator")
-    answer = await client.post("/scalelite/servers/bbb1/cordon", "X-Fragment: 1")
-    undo = answer.body.decode().partition('name="undo" value="')[2].partition('"')[0]
-    assert await state_of(opened) is ServerState.CORDONED
-
-    for forged in ("", undo[:-3], opened.console.signer.sign("undo", [[["bbb1", "enabled"]], 0])):
-        assert (await client.post("/scalelite/undo", undo=forged)).status == 409
-    assert await state_of(opened) is ServerState.CORDONED
-    assert (await client.post("/scalelite/undo", undo=undo)).status == 303
-    assert await state_of(opened) is ServerState.ENABLED
-
-
 async def test_secret_is_shown_to_admins_alone(opened: OpenConsole) -> None:
     client = await opened.log_in("admin")
 

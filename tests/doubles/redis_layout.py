@@ -114,6 +114,7 @@ KINDS = (
     _kind("emptied", "appliance:emptied", "string"),
     _kind("doctor", "appliance:doctor", "string", expires=True),
     _kind("console session", "appliance:console_ended:(.+)", "string", expires=True),
+    _kind("undo", "appliance:console_undo:(.+)", "string", expires=True),
     _kind("audit", "appliance:audit", "list"),
     _kind("tokens", "appliance:tokens", "hash"),
     _kind(

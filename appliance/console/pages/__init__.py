@@ -21,6 +21,7 @@ from appliance.console.pages import (
     server,
     servers,
     tenants,
+    undo,
     what_if,
 )
 from appliance.console.snapshot import PoolSnapshot
@@ -30,6 +31,7 @@ _MODULES = (
     servers,
     debts,
     server,
+    undo,
     maintenance,
     meetings,
     recordings,

@@ -24,6 +24,7 @@ from appliance.console.core import (
 from appliance.console.live import Parts
 from appliance.console.pages.servers import shape_of, status_of
 from appliance.console.pages.shared import describe_window, draw_day_charts
+from appliance.console.pages.undo import keep_undo
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.events.journal import Event
 from appliance.model import KnownMeeting, ServerId
@@ -33,7 +34,6 @@ _MEETINGS = 50
 _EVENTS, _EVENTS_SEARCHED = 12, 300
 _FIELDS = ("tag", "load_multiplier", "max_meetings", "max_users", "dial_in", "dial_in_port")
 _NUMBERS = ("max_meetings", "max_users", "dial_in_port")
-_UNDO = {"enabled": "enableServer", "cordoned": "cordonServer", "disabled": "disableServer"}
 
 
 async def show(console: Console, visit: Visit, secret: str = "") -> Response:
@@ -147,8 +147,9 @@ async def enable(console: Console, visit: Visit) -> Done:
 
 
 async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Done:
+    console.live.forget()  # Undo brings back the state of this moment
     row = await find_row(console, visit)
-    server = row.server
+    server, to = row.server, path_of(row.server.id)
     answer = await console.call(visit, call, id=server.id)
     meetings, users = visit.texts.meetings(server.meetings), visit.texts.users(server.users)
     shown = visit.texts.t(text, server=row.label, meetings=meetings, users=users)
@@ -157,21 +158,8 @@ async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Do
     if call == "enableServer" and answer.poll is not None and not answer.poll.succeeded:
         kind = "failed"
         details = (visit.texts.t("It does not answer: {reason}", reason=answer.poll.reason),)
-    undo = console.sign_undo([(server.id, server.state.value)])
-    return Done(Notice(shown, kind, undo, details), path_of(server.id))
-
-
-async def undo(console: Console, visit: Visit) -> Done:
-    """Take back a change of states, for ten seconds."""
-    now_s = console.features.now_ms() / 1000
-    changed = console.signer.read_until("undo", visit.field("undo"), now_s=now_s)
-    if changed is None:
-        raise PageFailed(409, "It is too late to undo this")
-    for server_id, state in changed:
-        if state in _UNDO:
-            await console.call(visit, _UNDO[state], id=server_id)
-    to = path_of(changed[0][0]) if len(changed) == 1 else "/scalelite/servers"
-    return Done(Notice(visit.texts.t("Undone")), to)
+    undo = await keep_undo(console, [(server.id, server.state, answer.state)], to)
+    return Done(Notice(shown, kind, undo, details), to)
 
 
 async def disable(console: Console, visit: Visit) -> Response | Done:
@@ -385,5 +373,4 @@ ROUTES = (
     _post("poll", poll),
     _post("remove", remove, Role.ADMIN),
     _post("secret", show_secret, Role.ADMIN),
-    Route("/undo", undo, "POST", "servers", Role.OPERATOR),
 )

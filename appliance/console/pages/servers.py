@@ -23,11 +23,13 @@ from appliance.console.core import (
 )
 from appliance.console.live import ListPart, Parts
 from appliance.console.pages.shared import cut_page, describe_window
+from appliance.console.pages.undo import keep_undo
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerState
 from appliance.system.threads import map_in_slices
 
 _MAX_AT_ONCE = 200
+_LIST = "/scalelite/servers"
 PARAMS = ("q", "state", "status", "sort", "p")
 _ORDERS: dict[str, Callable[[ServerRow], Any]] = {
     "load": lambda row: -(-1.0 if row.server.load is None else row.server.load),
@@ -167,27 +169,25 @@ async def poll(console: Console, visit: Visit) -> Done:
     if failed:
         text += visit.texts.t(", {n} do not answer", n=len(failed))
     notice = Notice(text, "failed" if failed else "done", details=tuple(failed))
-    return Done(notice, "/scalelite/servers")
+    return Done(notice, _LIST)
 
 
 async def _change(console: Console, visit: Visit, call: str, texts: tuple[str, str]) -> Done:
-    rows = (await console.live.snapshot()).rows
-    before = {str(row.server.id): row.server.state.value for row in rows}
-    changed: list[tuple[str, str]] = []
+    console.live.forget()  # Undo brings back the states of this moment
+    before = (await console.live.snapshot()).by_id
+    changed: list[tuple[str, ServerState, ServerState]] = []
     failed: list[str] = []
     for server_id in _selected(visit):
         try:
-            await console.call(visit, call, id=server_id)
-            changed.append((server_id, before.get(server_id, "")))
+            answer = await console.call(visit, call, id=server_id)
+            old = before[server_id].server.state if server_id in before else answer.state
+            changed.append((server_id, old, answer.state))
         except ChangeFailed as error:
             failed.append(str(error))
-    notice = Notice(
-        visit.texts.n(len(changed), *texts),
-        "failed" if failed else "done",
-        console.sign_undo(changed) if changed and len(changed) <= 25 else "",
-        tuple(failed),
-    )
-    return Done(notice, "/scalelite/servers")
+    undo = await keep_undo(console, changed, _LIST)
+    kind = "failed" if failed else "done"
+    notice = Notice(visit.texts.n(len(changed), *texts), kind, undo, tuple(failed))
+    return Done(notice, _LIST)
 
 
 def _selected(visit: Visit) -> list[str]:
