@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import trio
+from markupsafe import escape
 
 from appliance.console.history import DAY_MIN, History, PoolMinute
 from appliance.console.snapshot import (
@@ -43,7 +44,7 @@ _SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ListPart:
-    """A list whose entries change one by one; in its order, by their keys."""
+    """The body of a table whose rows change one by one; in its order, by their keys."""
 
     opening: str
     closing: str
@@ -52,6 +53,16 @@ class ListPart:
     def __html__(self) -> str:
         """Return the whole list, for templates."""
         return f"{self.opening}{''.join(self.entries.values())}{self.closing}"
+
+    def rearrange(self, before: ListPart) -> str:
+        """Return the whole list with an empty row, marked `data-kept`, for each unchanged entry."""
+        rows = (
+            f'<tr data-part="{escape(key)}" data-kept></tr>'
+            if before.entries.get(key) == html
+            else html
+            for key, html in self.entries.items()
+        )
+        return f"{self.opening}{''.join(rows)}{self.closing}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +77,16 @@ class Parts:
         return {**self.html, **{key: one.__html__() for key, one in self.lists.items()}}
 
     def changes_since(self, before: Parts) -> dict[str, str]:
-        """Return what differs; a list as a whole only if entries have come or gone."""
+        """Return what differs; a list with the places of all entries if those have changed."""
         changed = {k: v for k, v in self.html.items() if before.html.get(k) != v}
         for key, now in self.lists.items():
             old = before.lists.get(key)
-            if old is None or old.entries.keys() != now.entries.keys():
+            if old is None:
                 changed[key] = now.__html__()
-                continue
-            changed |= {k: v for k, v in now.entries.items() if old.entries[k] != v}
+            elif list(old.entries) != list(now.entries):
+                changed[key] = now.rearrange(old)
+            else:
+                changed |= {k: v for k, v in now.entries.items() if old.entries[k] != v}
         return changed
 
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote
 from quart import Blueprint, Response, request
 
 from appliance.admin.routes import make_admin_calls
+from appliance.admin_calls.actors import Role
 from appliance.console.core import (
     AGAIN_S,
     ChangeFailed,
@@ -120,11 +121,15 @@ class _PageViews:
         try:
             return await serve(texts)
         except (StoreDown, DatabaseDown) as error:
-            return self._broken(texts, self._note_store(error))
+            status, reason = 503, texts.t(self._note_store(error))
         except HttpError as error:
-            return text_response(error.status, error.reason)
+            status, reason = error.status, error.reason
         except PageFailed as error:
-            return text_response(error.status, texts.t(str(error)))
+            status, reason = error.status, texts.t(str(error))
+        if _wants_notice():
+            failed = Notice(reason, "failed")
+            return self._notice(View("", texts, Role.VIEWER), failed, status)
+        return self._broken(texts, reason) if status == 503 else text_response(status, reason)
 
     def _note_store(self, error: StoreDown | DatabaseDown) -> str:
         """Log that a store is away; return the message that says which one."""
@@ -137,7 +142,7 @@ class _PageViews:
     def _broken(self, texts: Texts, reason: str) -> Response:
         """Say that a store is away, on a page that tries again by itself."""
         html = self._console.templates.get_template("broken.html").render(
-            x=texts, t=texts.t, reason=texts.t(reason)
+            x=texts, t=texts.t, reason=reason
         )
         response = html_response(html, 503)
         response.headers["retry-after"] = response.headers["refresh"] = str(AGAIN_S)
@@ -175,10 +180,9 @@ class _PageViews:
             notice, status = done.notice, 200
         else:
             notice, status = Notice(visit.texts.translate(str(done)), "failed"), done.status
-        if request.headers.get("x-fragment"):
+        if _wants_notice():
             csrf = console.signer.csrf_token(visit.viewer.session)
-            html = console.part("notice", visit.view, notice=notice, csrf=csrf)
-            return html_response(html, status)
+            return self._notice(visit.view, notice, status, csrf)
         if not isinstance(done, Done):
             again = status == 503 and request.method == "GET"
             return await console.page(
@@ -187,6 +191,10 @@ class _PageViews:
         response = redirect_to(done.to)
         self._set_cookie(response, NOTICE_COOKIE, console.sign_notice(notice), 60)
         return response
+
+    def _notice(self, view: View, notice: Notice, status: int, csrf: str = "") -> Response:
+        html = self._console.part("notice", view, notice=notice, csrf=csrf)
+        return html_response(html, status)
 
     def _set_cookie(self, response: Response, name: str, value: str, life_s: int) -> None:
         response.set_cookie(
@@ -337,6 +345,11 @@ class _PageViews:
     async def nothing(self, rest: str) -> Response:
         """Answer an address that no page has."""
         return await self._guard(lambda texts: self._serve(NOTHING, texts, {}))
+
+
+def _wants_notice() -> bool:
+    """Whether console.js sends a change, and shows its answer on the page."""
+    return "x-fragment" in request.headers
 
 
 def _check_origin() -> None:

@@ -58,10 +58,10 @@ async def test_viewers_are_served_one_after_the_other_with_calls_in_between() ->
 async def test_viewer_gets_everything_then_changes_and_everything_again_if_it_is_late() -> None:
     channel, stopping = Channel(_nothing, 1.0), trio.Event()
     follower = Follower(channel, stopping)
-    first = Parts({"a": "1"}, {"list": ListPart("<ul>", "</ul>", {"x": "X", "y": "Y"})})
+    first = Parts({"a": "1"}, {"list": ListPart("<tbody>", "</tbody>", {"x": "X", "y": "Y"})})
     second = replace(first, html={"a": "2"})
     await channel.publish(first)
-    assert _data(await follower.next(0.01)) == {"a": "1", "list": "<ul>XY</ul>"}
+    assert _data(await follower.next(0.01)) == {"a": "1", "list": "<tbody>XY</tbody>"}
 
     await channel.publish(second)
     assert _data(await follower.next(0.01)) == {"a": "2"}
@@ -70,7 +70,23 @@ async def test_viewer_gets_everything_then_changes_and_everything_again_if_it_is
 
     for number in (3, 4):
         await channel.publish(replace(first, html={"a": f"{number}"}))
-    assert _data(await follower.next(0.01)) == {"a": "4", "list": "<ul>XY</ul>"}
+    assert _data(await follower.next(0.01)) == {"a": "4", "list": "<tbody>XY</tbody>"}
+
+
+def test_list_is_sent_with_its_order_and_without_the_rows_that_are_the_same() -> None:
+    def parts(**entries: str) -> Parts:
+        return Parts(lists={"list": ListPart("<tbody>", "</tbody>", entries)})
+
+    def kept(key: str) -> str:
+        return f'<tr data-part="{key}" data-kept></tr>'
+
+    first = parts(x="X", y="Y")
+    assert parts(x="X2", y="Y").changes_since(first) == {"x": "X2"}
+    assert parts(y="Y", x="X2").changes_since(first) == {"list": f"<tbody>{kept('y')}X2</tbody>"}
+    more = parts(z="Z", **{'a"': "A"}, x="X")
+    assert parts(**{'a"': "A"}, x="X").changes_since(more) == {
+        "list": f"<tbody>{kept('a&#34;')}{kept('x')}</tbody>"
+    }
 
 
 def test_event_has_a_line_of_data_whatever_is_in_it() -> None:

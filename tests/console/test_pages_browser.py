@@ -15,6 +15,7 @@ from selenium.common.exceptions import (
     NoSuchElementException,
     StaleElementReferenceException,
 )
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys as Key
 from selenium.webdriver.remote.webelement import WebElement
@@ -40,6 +41,10 @@ NO_LONGER_THERE = (
 MARK = "getSelection().selectAllChildren(arguments[0])"
 BUTTONS = "return [...document.querySelectorAll('button')].map((one) => one.textContent.trim())"
 FOCUSED = "return document.activeElement.textContent"
+IN_VIEW = """
+const box = arguments[0].getBoundingClientRect();
+return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+"""
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +329,53 @@ def test_keyboard_stays_in_the_row_whose_state_it_changed(visitor: Visitor) -> N
 
     # Not on Disable, which is where Drain was.
     visitor.wait(lambda: visitor.run(FOCUSED) == label)
+
+
+def test_notice_is_in_view_and_the_keyboard_goes_on_when_a_row_or_undo_goes(
+    visitor: Visitor,
+) -> None:
+    visitor.browser.set_up(width=390, height=400)
+    visitor.log_in()
+    visitor.open("servers?state=enabled")
+    visitor.wait_live()
+    visitor.wait(lambda: len(visitor.all("[data-open]")) == 2)
+    left, other = (one.text for one in visitor.all("[data-open]"))
+    button = visitor.find(f"button[aria-label='Cordon {left}']")
+    visitor.run("arguments[0].scrollIntoView()", button)
+    assert visitor.run("return scrollY")
+    button.send_keys(Key.ENTER)
+    visitor.wait(lambda: "is cordoned" in visitor.text("#notice"))
+    visitor.wait(lambda: len(visitor.all("[data-open]")) == 1)
+
+    assert visitor.run(IN_VIEW, visitor.find("#notice"))
+    assert visitor.run(FOCUSED) == other
+    assert not visitor.browser.find_barriers()
+    visitor.run("scrollTo(0, 1000)")
+    visitor.find("#notice button").send_keys(Key.ENTER)
+    visitor.wait(lambda: "Undone" in visitor.text("#notice"))
+    assert visitor.run("return document.activeElement.id") == "notice"
+
+
+def test_rows_take_their_order_when_the_pointer_has_left_them(visitor: Visitor) -> None:
+    visitor.log_in()
+    visitor.open("servers?sort=users")
+    visitor.wait_live()
+    visitor.wait(lambda: len(visitor.all("[data-open]")) == 2)
+    first, last = [one.text for one in visitor.all("[data-open]")]
+    (fuller,) = [one for one in visitor.pool.servers if last.endswith(f":{one.port}")]
+    (held,) = fuller.meetings()
+    ActionChains(visitor.driver).move_to_element(visitor.find("[data-open]")).perform()
+
+    fuller.set_users(held, participants=9)
+    visitor.pool.appliance.poll()
+    visitor.wait(lambda: "9" in visitor.text("tbody[data-part=servers]").split())
+    assert [one.text for one in visitor.all("[data-open]")] == [first, last]
+    ActionChains(visitor.driver).move_to_element(visitor.find("h1")).perform()
+    visitor.wait(lambda: [one.text for one in visitor.all("[data-open]")] == [last, first])
+
+    fuller.set_users(held, participants=1)
+    visitor.pool.appliance.poll()
+    visitor.wait(lambda: [one.text for one in visitor.all("[data-open]")] == [first, last])
 
 
 # --- meetings ------------------------------------------------------------------------------------

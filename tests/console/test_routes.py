@@ -431,6 +431,9 @@ async def test_change_needs_origin_and_csrf_token(opened: OpenConsole) -> None:
     ):
         answer = await client.post(path, *headers, csrf=csrf)
         assert answer.status == 403, (headers, csrf)
+        shown = await client.post(path, *headers, "X-Fragment: 1", csrf=csrf)
+        assert shown.status == 403
+        assert shown.body.startswith(b'<div id="notice"')
     assert (await opened.client().post(path, csrf="x")).status == 401
     assert (await client.ask("GET", path)).status == 404
     assert await state_of(opened) is ServerState.ENABLED
@@ -593,6 +596,11 @@ async def test_store_that_is_away_is_said_and_recovered_from(redis_namespace: st
                     assert (failed.status, failed.headers["refresh"]) == (503, "5")
                     assert f"<h1>{DOWN}" in failed.body.decode()
                     assert "Log out" in failed.body.decode()  # the other pages are a click away
+                    path = "/scalelite/servers/bbb1/cordon"
+                    change = await token.post(path, "X-Fragment: 1", csrf="x")
+                    assert change.status == 503
+                    assert change.body.startswith(b'<div id="notice"')  # not a page that reloads
+                    assert DOWN in change.body.decode()
                 finally:
                     redis.process.send_signal(signal.SIGCONT)
                 with trio.fail_after(15):

@@ -37,13 +37,17 @@ function morph(old, next) {
     if (key && keys.has(key)) keyed.set(key, child);
     else if (key) child.remove();
   }
+  if (old.matches("tbody[data-part]")) {
+    orders.delete(old);
+    if (isUsed(old)) keepPlaces(old, fresh);
+  }
   fresh.forEach((child, index) => {
     const at = old.childNodes[index];
     const key = child.dataset?.part;
     const same = key && keyed.get(key);
     if (key) {
       if (!same || same !== at) old.insertBefore(same ?? child, at ?? null);
-      if (same) morph(same, child);
+      if (same && child.dataset.kept === undefined) morph(same, child);
     } else if (at) morph(at, child);
     else old.append(child);
   });
@@ -58,21 +62,63 @@ function parse(html) {
 
 const partOf = (key) => document.querySelector(`[data-part="${CSS.escape(key)}"]`);
 
-function take(parts) {
+/** Change the page. What has the focus may be moved by that, or go: the keyboard goes on with what
+ *  does the same, else with its row, the next row, the notice, the page. */
+function keepFocus(change) {
   const focused = document.activeElement;
   const home = focused?.closest("[data-part]")?.dataset.part;
-  for (const [key, html] of Object.entries(parts)) {
-    const old = partOf(key);
-    const next = parse(html);
-    if (old && next) morph(old, next);
-  }
+  const place = openers().findIndex((one) => one.closest("[data-part]")?.dataset.part === home);
+  change();
   if (!home || document.activeElement === focused) return;
-  // It was moved, or is gone: the keyboard goes on with what does the same, else with its row.
   const around = partOf(home);
   const twins = [...(around?.querySelectorAll(focused.localName) ?? [])];
-  const heir = focused.isConnected ? focused : twins.find((one) => isSame(one, focused));
-  (heir ?? around?.querySelector("[data-open], a, button"))?.focus({ preventScroll: true });
+  const heirs = [
+    focused.isConnected ? focused : twins.find((one) => isSame(one, focused)),
+    around?.querySelector("[data-open], a, button"),
+    around ? null : openers().slice(0, place + 1).at(-1),
+    notice,
+    document.getElementById("main"),
+  ];
+  heirs.find((one) => one?.checkVisibility()).focus({ preventScroll: true });
 }
+
+function take(parts) {
+  keepFocus(() => {
+    for (const [key, html] of Object.entries(parts)) {
+      const old = partOf(key);
+      const next = parse(html);
+      if (old && next) morph(old, next);
+    }
+  });
+}
+
+// --- the order of rows ---------------------------------------------------------------------------
+
+/** The keys of the rows of lists that take their order as soon as nobody is in them. */
+const orders = new Map();
+
+const isUsed = (list) => list.matches(":hover, :has(:focus-visible)");
+
+/** Put rows in the order that a list has now, so that none moves away under the pointer. */
+function keepPlaces(list, rows) {
+  orders.set(list, rows.map((row) => row.dataset?.part));
+  const places = new Map([...list.children].map((row, place) => [row.dataset.part, place]));
+  const placeOf = (row) => places.get(row.dataset?.part) ?? places.size;
+  rows.sort((one, other) => placeOf(one) - placeOf(other));
+}
+
+function arrange() {
+  for (const [list, keys] of orders) {
+    if (isUsed(list)) continue;
+    orders.delete(list);
+    const rows = keys.map(partOf).filter((row) => row?.parentNode === list);
+    keepFocus(() => rows.forEach((row, place) => {
+      if (list.children[place] !== row) list.insertBefore(row, list.children[place]);
+    }));
+  }
+}
+
+for (const name of ["pointerout", "focusout"]) addEventListener(name, () => setTimeout(arrange));
 
 const live = document.getElementById("live");
 let source = null;
@@ -110,23 +156,26 @@ addEventListener("pageshow", listen);
 const notice = document.getElementById("notice");
 let fading = 0;
 
-function announce(html) {
-  notice.innerHTML = html;
+function announce(next) {
+  keepFocus(() => {
+    notice.querySelector("[role=status]").replaceChildren(); // what is said again is read out again
+    morph(notice, next);
+  });
   prepareNotice();
 }
 
-/** Count down what can be undone, and take the button away in time. */
+/** For ten seconds a notice is seen wherever the page is scrolled to, and can be undone. */
 function prepareNotice() {
   clearInterval(fading);
-  const shown = notice && notice.querySelector("[data-undo]");
-  if (!shown) return;
-  let left = Number(shown.dataset.undo);
-  const words = shown.querySelector(".countdown");
+  if (!notice?.matches(".notice")) return;
+  let left = 10;
+  const undo = notice.querySelector("form");
   const tick = () => {
-    words.textContent = left > 0 ? `${left} s` : "";
+    if (undo) undo.querySelector(".countdown").textContent = `${left} s`;
+    notice.classList.toggle("fresh", left > 0);
     if (left-- > 0) return;
     clearInterval(fading);
-    shown.querySelector("form").remove();
+    keepFocus(() => undo?.remove());
   };
   tick();
   fading = setInterval(tick, 1000);
@@ -148,8 +197,10 @@ addEventListener("submit", async (event) => {
       headers: { "X-Fragment": "1" },
       body: new URLSearchParams(new FormData(form, button)),
     });
+    const next = parse(await answer.text());
     if (answer.redirected || answer.status === 401) location.reload();
-    else announce(await answer.text());
+    else if (next?.id === "notice") announce(next);
+    else say("lost"); // the answer of a proxy
     for (const box of document.querySelectorAll("input[name=ids]:checked, [data-pick-all]:checked")) box.checked = false;
   } catch {
     say("lost");
