@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from appliance.postgres.database import Connection, Database, Record
+from appliance.postgres.database import CALL_DEADLINE_S, Connection, Database, Record
 from appliance.postgres.transaction import open_transaction
 from appliance.recordings.recording import RecordingStates
 from appliance.recordings.rows import READ_SOME, ms_of, recording_of, timestamp_of
@@ -138,6 +138,9 @@ class RecordingTable:
         if any(text is not None and "\0" in text for text in texts):
             return [], 0  # no text of PostgreSQL has one
         wanted = (*texts, query.any_state)
+        # The few recordings of a tenant among a million may take long to find; a database that
+        # hangs is known at once.
+        await self._store.ping(deadline_s=CALL_DEADLINE_S)
         rows = await self._store.fetch(_LIST, *wanted, query.limit, deadline_s=LONG_S)
         found = [_summary_of(row) for row in rows]
         if len(found) < query.limit:

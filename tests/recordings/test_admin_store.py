@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import trio
 
-from appliance.postgres.database import Database
+from appliance.faults import DatabaseDown
+from appliance.postgres.database import Connection, Database
 from appliance.recordings.admin_store import RecordingTable
 from appliance.recordings.recording import Recording
 from appliance.recordings.store import RecordingStore
@@ -48,6 +52,21 @@ async def expired(
     async with table.lock_expired(rules, **args) as locked:
         assert [one.record_id for one in locked.recordings] == found
     return found
+
+
+async def test_listing_fails_soon_when_the_database_hangs(opened: Opened) -> None:
+    postgres, _, table = opened
+
+    async def backend(connection: Connection) -> int:
+        return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    pid = await postgres.run(backend)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with trio.fail_after(60), pytest.raises(DatabaseDown, match="no answer"):
+            await table.list_summaries(RecordingQuery())
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_listing_filters_and_counts(opened: Opened) -> None:
