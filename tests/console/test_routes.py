@@ -509,6 +509,7 @@ async def test_disable_asks_for_the_name_while_the_server_is_in_use(opened: Open
 
     assert asked.status == 200
     assert b"It has 1 meeting with 12 users now." in asked.body
+    assert not await opened.features.audit.search(AuditQuery())
     assert wrong.status == 400
     assert await state_of(opened) is ServerState.ENABLED
     assert (await client.post(path, confirmed="true", typed="bbb1.example.org")).status == 303

@@ -165,18 +165,20 @@ async def _set_state(console: Console, visit: Visit, call: str, text: str) -> Do
 async def disable(console: Console, visit: Visit) -> Response | Done:
     """Disable it and end its meetings; asks first while it is in use."""
     row = await find_row(console, visit)
+    line = visit.texts.t("Its meetings are ended at once.")
     fields: dict[str, Any] = {"id": row.server.id}
     if visit.field("confirmed"):
         _check_typed(visit, row)
         fields["confirmed"] = True
+    elif row.server.meetings or row.server.load:
+        # Without the call, which would be in the audit trail as one that has failed.
+        return await _confirm(console, visit, row, "Disable", line)
     try:
         answer = await console.call(visit, "disableServer", **fields)
     except ChangeFailed as error:
         if error.status != 409:
             raise
-        return await _confirm(
-            console, visit, row, "Disable", visit.texts.t("Its meetings are ended at once.")
-        )
+        return await _confirm(console, visit, row, "Disable", line)
     text = visit.texts.t(
         "{server} is disabled; ended: {meetings}",
         server=row.label,
