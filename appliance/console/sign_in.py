@@ -68,7 +68,7 @@ class SignIn:
             self.limiter.note_failure(address)
             self.features.faults.note("console_login_refused", address)
             return None
-        self.features.log.info("console_login", token=token.name, client=address)
+        self.features.log.info("console_login", name=token.name, client=address)
         now_s = self.features.now_ms() // 1000
         return SignedInViewer(
             ConsoleSession(secrets.token_urlsafe(18), digest, now_s + SESSION_S), token
@@ -97,7 +97,7 @@ class SignIn:
         redis = self.features.redis.background
         await redis.command("SET", self._ended_key(viewer.session), 1, "EX", max(1, left_s))
         self._checked.pop(viewer.session.id, None)
-        self.features.log.info("console_logout", token=viewer.name)
+        self.features.log.info("console_logout", name=viewer.name)
 
     async def check(self, session: ConsoleSession) -> SignedInViewer | None:
         """Return the viewer of a session; None: it has ended with its token. Raises StoreDown."""

@@ -17,6 +17,7 @@ from appliance.console.texts import Languages, Texts, local_time
 from appliance.model import ServerId, ServerState, TenantId
 from appliance.postgres.asyncio_bridge import open_asyncio_loop
 from appliance.postgres.database import open_postgres_store
+from appliance.redaction import is_secret_name
 from appliance.servers.maintenance.rules import Phase, Window
 from appliance.servers.maintenance.windows import windows_of
 from appliance.servers.versions.shares import Share
@@ -166,6 +167,11 @@ async def test_session_ends_with_log_out(opened: OpenConsole) -> None:
     answer = await client.post("/scalelite/logout")
 
     assert answer.status == 303
+    log = opened.features.log
+    assert isinstance(log, EventBook)
+    assert log.named("console_login") == [{"name": "viewer", "client": "127.0.0.1"}]
+    assert log.named("console_logout") == [{"name": "viewer"}]
+    assert not is_secret_name("name")  # whose value the log would mask
     assert "scalelite_console=;" in answer.headers["set-cookie"]
     stolen = ConsoleClient(opened.public, cookies)
     assert (await stolen.ask("GET", "/scalelite/servers")).status == 303
