@@ -39,7 +39,9 @@ _IDLE_S = 5.0
 _LARGE = 500
 """Smaller pools are read every second, however busy the host is."""
 _SHARE = 0.05
-"""Of a processor that snapshots may take: those of very large pools are read less often."""
+"""Of a processor that snapshots may take, and the parts of a view: those of very large pools are
+read less often."""
+_LONGEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,11 @@ def encode_event(name: str, document: object) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
+def pause_of(interval_s: float, took_s: float) -> float:
+    """Return after how many seconds to do again what took so long."""
+    return min(_LONGEST_S, max(interval_s, took_s / _SHARE))
+
+
 class Live:
     """The snapshots, the history and the channels of one console."""
 
@@ -247,7 +254,7 @@ class Live:
                 await self.reader.read()
                 is_large = len(self.reader.last.rows) > _LARGE
                 took_s = trio.current_time() - now_s if is_large else 0.0
-                self._interval_s = min(10.0, max(SNAPSHOT_S, took_s / _SHARE))
+                self._interval_s = pause_of(SNAPSHOT_S, took_s)
                 self._examine()
             return self.reader.last
 
@@ -287,16 +294,19 @@ class Live:
         """Render the parts of a view until it has no viewers."""
         try:
             while True:
+                began_s = time.thread_time()
                 try:
                     seen = await self.snapshot()
                     await trio.lowlevel.checkpoint()
+                    began_s = time.thread_time()
                     await channel.publish(await channel.render(seen))
                 except (StoreDown, DatabaseDown):
                     pass  # the page has what it had; the overview says why
                 except Exception as error:
                     self.features.log.error("console_part_failed", exc_info=error)
                     await trio.sleep(_IDLE_S)
-                await trio.sleep(max(channel.interval_s, self._interval_s))
+                took_s = time.thread_time() - began_s  # with what calls took meanwhile
+                await trio.sleep(max(self._interval_s, pause_of(channel.interval_s, took_s)))
                 if not channel.viewers:
                     channel.needed = trio.Event()
                     with trio.move_on_after(_IDLE_S):

@@ -13,7 +13,8 @@ from trio.testing import wait_all_tasks_blocked
 from appliance.admin_calls.actors import Role
 from appliance.console.core import View
 from appliance.console.history import ServerHistory
-from appliance.console.live import Channel, Follower, ListPart, Parts, encode_event
+from appliance.console.live import Channel, Follower, ListPart, Parts, encode_event, pause_of
+from appliance.console.pages import LIVE_PAGES
 from appliance.console.pages import servers as servers_page
 from appliance.console.snapshot import PoolSnapshot, ServerRow
 from appliance.model import Server, ServerId
@@ -87,6 +88,14 @@ def test_list_is_sent_with_its_order_and_without_the_rows_that_are_the_same() ->
     assert parts(**{'a"': "A"}, x="X").changes_since(more) == {
         "list": f"<tbody>{kept('a&#34;')}{kept('x')}</tbody>"
     }
+
+
+def test_pages_show_a_change_within_two_seconds_unless_that_would_cost_too_much() -> None:
+    for page in LIVE_PAGES.values():
+        assert pause_of(page.interval_s, 0.05) <= 1.5, page.name
+
+    assert pause_of(1.5, 0.2) == 4
+    assert pause_of(1.5, 60) == 10
 
 
 def test_event_has_a_line_of_data_whatever_is_in_it() -> None:

@@ -33,5 +33,5 @@ async def parts(console: Console, view: View, seen: PoolSnapshot) -> Parts:
     return Parts({"audit": console.cached(view.key, (entries, problem), render)})
 
 
-LIVE = LivePage("audit", parts, 3.0, PARAMS)
+LIVE = LivePage("audit", parts, 1.5, PARAMS)
 ROUTES = (Route("/audit", show, page="audit", params=PARAMS),)

@@ -221,7 +221,7 @@ async def end(console: Console, visit: Visit) -> Response | Done:
     return Done(Notice(text), "/scalelite/meetings")
 
 
-LIVE = LivePage("meetings", parts, 5.0, PARAMS, for_tenants=True)
+LIVE = LivePage("meetings", parts, 1.5, PARAMS, for_tenants=True)
 # The id, which front-ends choose, is in the query: in a path slashes are merged, `..` is resolved.
 _ONE = "/meetings/one"
 ROUTES = (

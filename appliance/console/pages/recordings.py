@@ -193,7 +193,7 @@ def _path(record_id: str) -> str:
     return f"/scalelite/recordings/{quote(record_id, safe='')}"
 
 
-LIVE = LivePage("recordings", parts, 2.0, (), for_tenants=True)
+LIVE = LivePage("recordings", parts, 1.5, (), for_tenants=True)
 _ONE = "/recordings/<id>"
 
 
