@@ -43,3 +43,17 @@ async def test_meeting_of_an_odd_id_is_shown_and_ended_and_no_other(
             left.remove(meeting_id)
             assert {one.id for one in (await find_meetings(meetings)).meetings} == left
         assert left == set()
+
+
+async def test_search_keeps_the_tenant_and_says_it(redis_url: str, redis_namespace: str) -> None:
+    variables = {"MULTITENANCY_ENABLED": "true", "BASE_URL": "127.0.0.1"}
+    async with open_console(redis_url, redis_namespace, **variables) as opened:
+        client = await opened.log_in("viewer")
+
+        page = await client.get("/scalelite/meetings?tenant=school")
+        german = await client.get("/scalelite/meetings?tenant=school", "Accept-Language: de")
+
+        assert '<input type="hidden" name="tenant" value="school">' in page
+        assert "Only those of the tenant school." in page
+        assert "Nur die des Mandanten school." in german
+        assert 'name="tenant"' not in await client.get("/scalelite/meetings")
