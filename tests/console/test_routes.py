@@ -485,6 +485,11 @@ async def test_pool_without_tenants_has_its_limits_on_a_page(opened: OpenConsole
     page = await admin.get("/scalelite/limits")
     assert 'name="max_users" inputmode="decimal" value="50"' in page
     assert 'name="max_recordings_gb" inputmode="decimal" value="0.00001"' in page
+    refused = await admin.post("/scalelite/limits", max_users="80", max_meetings="many")
+    assert refused.status == 400
+    for name, typed in (("max_users", "80"), ("max_meetings", "many")):  # what was typed stays
+        assert f'name="{name}" inputmode="decimal" value="{typed}"' in refused.body.decode()
+    assert b'<p class="problem">' in refused.body
     assert "/scalelite/limits" in (await viewer.get("/scalelite/meetings"))
 
 

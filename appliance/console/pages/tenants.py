@@ -54,8 +54,11 @@ async def _count_now(console: Console, visit: Visit) -> Mapping[str, Sequence[in
     return now
 
 
-async def show_one(console: Console, visit: Visit) -> Response:
-    """Show a tenant: its limits, its days of this month, what its calls look like."""
+async def show_one(console: Console, visit: Visit, refused: str = "") -> Response:
+    """Show a tenant: its limits, its days of this month, what its calls look like.
+
+    refused: why the limits that were typed were not set.
+    """
     if not console.settings.api.multitenancy:
         return redirect_to("/scalelite/limits")
     try:
@@ -75,8 +78,11 @@ async def show_one(console: Console, visit: Visit) -> Response:
     return await console.page(
         visit,
         "tenant.html",
+        400 if refused else 200,
         one=one,
         id=tenant_id,
+        refused=refused,
+        typed=_typed_limits(visit),
         usage=usage,
         charts=charts,
         problem=problem,
@@ -88,13 +94,21 @@ async def show_one(console: Console, visit: Visit) -> Response:
     )
 
 
-async def show_pool(console: Console, visit: Visit) -> Response:
-    """Show the limits of a pool without tenants."""
+async def show_pool(console: Console, visit: Visit, refused: str = "") -> Response:
+    """Show the limits of a pool without tenants; `refused` as in show_one."""
     if console.settings.api.multitenancy:
         return redirect_to("/scalelite/tenants")
     one = await console.call(visit, "getTenantLimits", id=DEFAULT_TENANT)
     return await console.page(
-        visit, "tenant.html", one=one, id="", limit_names=LIMITS, plain=_plain
+        visit,
+        "tenant.html",
+        400 if refused else 200,
+        one=one,
+        id="",
+        refused=refused,
+        typed=_typed_limits(visit),
+        limit_names=LIMITS,
+        plain=_plain,
     )
 
 
@@ -125,21 +139,33 @@ async def show_csv(console: Console, visit: Visit) -> Response:
 # --- changes -------------------------------------------------------------------------------------
 
 
-async def set_limits(console: Console, visit: Visit) -> Done:
+async def set_limits(console: Console, visit: Visit) -> Response | Done:
     """Set the limits as the form has them; an empty field is no limit."""
-    await _set_limits(console, visit, visit.view.param("id"))
+    if refused := await _set_limits(console, visit, visit.view.param("id")):
+        return await show_one(console, visit, refused)
     return _changed(visit, "The limits were changed")
 
 
-async def set_pool_limits(console: Console, visit: Visit) -> Done:
+async def set_pool_limits(console: Console, visit: Visit) -> Response | Done:
     """Set the limits of a pool without tenants."""
-    await _set_limits(console, visit, DEFAULT_TENANT)
+    if refused := await _set_limits(console, visit, DEFAULT_TENANT):
+        return await show_pool(console, visit, refused)
     return Done(Notice(visit.texts.t("The limits were changed")), "/scalelite/limits")
 
 
-async def _set_limits(console: Console, visit: Visit, tenant: str) -> None:
-    values = {name: visit.field(name) for name in LIMITS if name in visit.form}
-    await console.call(visit, "setTenantLimits", id=tenant, limits=values)
+async def _set_limits(console: Console, visit: Visit, tenant: str) -> str:
+    """Set limits; return what is wrong with them. Raises ChangeFailed."""
+    try:
+        await console.call(visit, "setTenantLimits", id=tenant, limits=_typed_limits(visit))
+    except ChangeFailed as error:
+        if error.status != 400:
+            raise
+        return str(error)
+    return ""
+
+
+def _typed_limits(visit: Visit) -> dict[str, str]:
+    return {name: visit.field(name) for name in LIMITS if name in visit.form}
 
 
 async def add_setting(console: Console, visit: Visit) -> Done:

@@ -34,6 +34,8 @@ async def test_page_of_a_tenant_by_its_name_is_that_by_its_id(
             assert page == await client.get("/scalelite/tenants/t1")
             assert "<b>12</b>" in page
         assert "/scalelite/tenants/t1/limits" in await pool.get("/scalelite/tenants/school")
+        refused = await pool.post("/scalelite/tenants/t1/limits", max_users="many")
+        assert (refused.status, b'value="many"' in refused.body) == (400, True)
         for client, given in ((own, "t2"), (own, "other"), (own, "none"), (pool, "none")):
             failed = await client.ask("GET", f"/scalelite/tenants/{given}")
             assert (failed.status, b"There is no such tenant" in failed.body) == (404, True)
