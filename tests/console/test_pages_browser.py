@@ -257,6 +257,12 @@ def test_disable_of_a_server_in_use_is_typed(visitor: Visitor) -> None:
 
     visitor.press("Disable", visitor.row(1))
     visitor.wait(lambda: "It has 1 meeting with 4 users now." in visitor.text())
+    visitor.click("nav a[href$=meetings]")
+    visitor.wait(lambda: visitor.text("h1") == "Meetings")
+    visitor.driver.back()  # to the confirmation, which is the answer to a form
+    visitor.wait(lambda: label in visitor.text("[data-part=server]"))
+    visitor.press("Disable")
+    visitor.wait(lambda: "It has 1 meeting with 4 users now." in visitor.text())
     visitor.find("#typed").send_keys(label)
     visitor.press("Disable")
 
@@ -354,6 +360,11 @@ def test_notice_is_in_view_and_the_keyboard_goes_on_when_a_row_or_undo_goes(
     visitor.find("#notice button").send_keys(Key.ENTER)
     visitor.wait(lambda: "Undone" in visitor.text("#notice"))
     assert visitor.run("return document.activeElement.id") == "notice"
+    visitor.wait(lambda: len(visitor.all("[data-open]")) == 2)
+    visitor.find(".bulk [data-pick-all]").send_keys(
+        " "
+    )  # the one above the rows is not there on a phone
+    assert len(visitor.all("input[name=ids]:checked")) == 2
 
 
 def test_rows_take_their_order_when_the_pointer_has_left_them(visitor: Visitor) -> None:
@@ -488,12 +499,17 @@ def test_admin_changes_limits_and_settings_of_a_tenant(
             assert [(one["param"], one["mode"]) for one in overview["settings"]] == [
                 ("duration", "cap")
             ]
-            for path, width in (("tenants", 360), (f"tenants/{tenant_id}", 360), ("tenants", 1440)):
-                browser.set_up(width=width, height=900)
+            one = f"tenants/{tenant_id}"
+            for path, width, language in (
+                *(("tenants", 360, "en"), (one, 360, "en"), ("tenants", 1440, "en")),
+                *(("tenants", 1000, "de"), ("tenants", 1200, "de")),
+            ):
+                browser.set_up(width=width, height=900, language=language)
                 visitor.open(path)
-                assert browser.overflow_px() == 0, path
-                assert not browser.find_barriers(), path
-            visitor.open(f"tenants/{tenant_id}")
+                assert browser.overflow_px() == 0, (path, width)
+                assert not browser.find_barriers(), (path, width)
+            browser.set_up()
+            visitor.open(one)
             visitor.press("Remove duration")
             visitor.wait(lambda: "The setting was removed" in visitor.text("#notice"))
 

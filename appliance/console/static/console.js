@@ -94,7 +94,7 @@ function take(parts) {
 
 // --- the order of rows ---------------------------------------------------------------------------
 
-/** The keys of the rows of lists that take their order as soon as nobody is in them. */
+/** The keys of the rows of lists that take their order once pointer and keyboard have left them. */
 const orders = new Map();
 
 const isUsed = (list) => list.matches(":hover, :has(:focus-visible)");
@@ -244,6 +244,10 @@ addEventListener("keydown", (event) => {
   next.focus();
   next.scrollIntoView({ block: "nearest" });
 });
+
+// The answer to a form: Back would ask to send it again, and finds the page before instead.
+const back = document.querySelector("[data-back]");
+if (back) history.replaceState(null, "", back.href);
 
 // On a phone the pages are a line that is wider than the screen.
 document.querySelector(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from appliance.audit.rules import DONE, Change
 from tests.doubles.console import open_console
 
 
@@ -41,3 +42,15 @@ async def test_time_to_search_from_is_in_the_zone_of_the_times_that_are_shown(
                 assert ("cordonServer" in page) is found, since
         assert "CET/CEST" in page
         assert "must be an ISO date" in await client.get("/scalelite/audit?since=noon")
+
+
+async def test_lists_of_an_entry_are_words(redis_url: str, redis_namespace: str) -> None:
+    async with open_console(redis_url, redis_namespace) as opened:
+        change = Change("server bbb1", None, {"kept": ["room-0", "<b>"], "state": "disabled"})
+        await opened.features.audit.record("token anna", "panicServer", [change], DONE)
+        client = await opened.log_in("viewer")
+
+        page = await client.get("/scalelite/audit")
+
+        assert "kept <b>room-0, &lt;b&gt;</b>" in page
+        assert "state <b>disabled</b>" in page
