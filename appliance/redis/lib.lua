@@ -476,16 +476,17 @@ local function names_tenant(id, tenant_id)
   return false
 end
 
--- Whether BBB would take an id for an internal meeting id, under which it finds any tenant's meeting:
--- 40 hexadecimal digits, a hyphen and 13 digits. BBB strips control characters and blanks.
+-- Whether BBB could take an id for an internal meeting id (bbb/meeting_id.py), under which it finds any tenant's
+-- meeting: 'whole' if it has the form of one, 'beginning' if only one may begin with it; else nil.
 local function names_internal_id(id)
-  local digest, created = string.match(string.gsub(id, '[%c%s]', ''), '^([0-9a-f]+)%-([0-9]+)$')
-  return digest ~= nil and #digest == 40 and #created == 13
+  local digest, hyphen, created = string.match(string.gsub(id, '[%c%s]', ''), '^([0-9a-f]+)(%-?)([0-9]*)$')
+  if not digest or #digest > 40 or #created > 13 or (hyphen ~= '' and #digest < 40) then return nil end
+  return #created == 13 and 'whole' or 'beginning'
 end
 
 -- Whether an id must not be stored and sent to servers as it is.
 local function needs_scope(id, tenant_id)
-  return names_internal_id(id) or names_tenant(id, tenant_id)
+  return names_internal_id(id) == 'whole' or names_tenant(id, tenant_id)
 end
 
 -- Return the id under which a tenant's meeting is stored, and its record; nil if there is none.
@@ -499,18 +500,19 @@ local function find_record(id, scoped, tenant_id)
 end
 
 -- Return the id under which a tenant's create is stored: the scoped id while a meeting with it exists
--- or may come back, and if the plain id is in use by another tenant in the same sense.
+-- or may come back, if the plain id is in use by another tenant in the same sense, and if BBB could find
+-- another tenant's meeting by it. A meeting that has such a plain id (of a Scalelite) keeps it until it ends.
 local function kept_id(id, scoped, tenant_id)
   if scoped == '' then return id end
   if call('EXISTS', P .. 'meeting:' .. scoped) == 1 or is_detached(scoped) or needs_scope(id, tenant_id) then
     return scoped
   end
   local r = read_record(id)
-  if r and r.tenant_id == tenant_id then return id end
+  if r and r.tenant_id == tenant_id and (r.url or not names_internal_id(id)) then return id end
   if r and r.url then return scoped end
   local claim = call('HMGET', A .. 'detached_meeting:' .. id, 'server_id', 'tenant_id')
-  if claim[1] and text(claim[2]) ~= tenant_id then return scoped end
-  return id
+  if claim[1] then return text(claim[2]) == tenant_id and id or scoped end
+  return names_internal_id(id) and scoped or id
 end
 
 -- Sweeps record names without a hash in a sorted set, by time. Delete entries that no sweep has found

@@ -3,12 +3,13 @@
 The rules are those of bbb-web of BBB 3.0 (ApiController, MeetingService, ParamsProcessorUtil): a
 create can be repeated only if both passwords are the same or neither is given, metadata names are
 lower-cased, the internal id is the SHA-1 of the meetingID with the createTime, a voice bridge
-belongs to one meeting, and a meetingID is looked up among the internal ids first.
+belongs to one meeting, and a meetingID is looked up among the beginnings of internal ids first.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ MAX_SESSIONS = 50_000
 """Sessions kept for the client page; the oldest are dropped, so that benchmarks do not grow."""
 MAX_LISTED_USERS = 1_000
 """Attendees listed per meeting; further ones are only counted."""
+_BEGINNING = re.compile(r"[0-9a-f]{1,40}|[0-9a-f]{40}-[0-9]{0,12}").fullmatch
 
 
 class Refused(Exception):
@@ -123,10 +125,14 @@ class State:
         return meeting
 
     def look_up(self, meeting_id: str) -> Meeting | None:
-        """Return the meeting with this internal id, else with this meetingID.
+        """Return a meeting whose internal id begins with this, else that with this meetingID.
 
-        Source: ServiceUtils.findMeetingFromMeetingID.
+        Source: ServiceUtils.findMeetingFromMeetingID, MeetingService.getMeeting.
         """
+        if _BEGINNING(meeting_id):
+            for internal_id, meeting in self._by_internal_id.items():
+                if internal_id.startswith(meeting_id):
+                    return meeting
         return self._by_internal_id.get(meeting_id) or self.meetings.get(meeting_id)
 
     def create(self, params: dict[str, str], documents: int = 0) -> tuple[Meeting, bool]:

@@ -197,8 +197,82 @@ async def test_record_under_a_plain_internal_id_is_no_tenants(pool: StorePool) -
     await pool.redis("DEL", f"meeting:{INTERNAL}")
 
 
+BEGINNINGS = [
+    "2026",
+    "16d59cc902e5",
+    INTERNAL[:40],
+    INTERNAL[:41],
+    INTERNAL[:-1],
+    f" {INTERNAL[:9]}",
+    f"{INTERNAL[:5]}\x07{INTERNAL[5:9]}",
+]
+
+
+@pytest.mark.parametrize("meeting_id", BEGINNINGS)
+async def test_beginning_of_an_internal_id_is_scoped_from_the_beginning(
+    pool: StorePool, meeting_id: str
+) -> None:
+    """BBB takes such a meetingID for any meeting whose internal id begins with it."""
+    await pool.add("a")
+
+    created = await pool.create(meeting_id, tenant_id=T1)
+
+    assert created.id == f"{meeting_id}~t1"
+    assert await kept(pool, meeting_id, T1) == created.id
+    assert await kept(pool, meeting_id, T2) is None
+    again = await pool.place(meeting_id, tenant_id=T1)
+    assert again.outcome is PlacementOutcome.KNOWN
+
+
+@pytest.mark.parametrize("meeting_id", BEGINNINGS[:4])
+async def test_plain_beginning_of_an_internal_id_is_kept_until_its_meeting_ends(
+    pool: StorePool, meeting_id: str
+) -> None:
+    """A Scalelite, and the appliance before an update, keep such a meeting under the plain id."""
+    one = await pool.add("a")
+    running = {"server_id": one, "tenant_id": T1, "moderator_pw": "x", "voice_bridge": "7"}
+    for name, value in running.items():
+        await pool.redis("HSET", f"meeting:{meeting_id}", name, value)
+    await pool.redis("SADD", "meetings", meeting_id)
+
+    assert await kept(pool, meeting_id, T1) == meeting_id
+    assert await kept(pool, meeting_id, T2) is None
+    assert (await pool.create(meeting_id, tenant_id=T2)).id == f"{meeting_id}~t2"
+    again = await pool.place(meeting_id, tenant_id=T1)
+    assert again.outcome is PlacementOutcome.KNOWN
+    assert again.meeting is not None
+    assert again.meeting.id == meeting_id
+
+    await pool.forget(again.meeting)
+    assert (await pool.create(meeting_id, tenant_id=T1)).id == f"{meeting_id}~t1"
+
+
+async def test_detached_plain_beginning_of_an_internal_id_is_placed_again_under_it(
+    pool: StorePool,
+) -> None:
+    one = await pool.add("a")
+    await pool.add("b", load=99)
+    await pool.redis("HSET", "meeting:2026", "server_id", one, "tenant_id", T1)
+    await pool.redis("HSET", "meeting:2026", "moderator_pw", "x", "voice_bridge", "7")
+    await pool.redis("SADD", "meetings", "2026")
+    await pool.poll(one, {"2026": 1})
+    await pool.lose(one)
+
+    assert (await pool.create("2026", tenant_id=T1)).id == "2026"
+
+
+async def test_beginning_of_an_internal_id_is_plain_without_tenants(pool: StorePool) -> None:
+    await pool.add("a")
+    for meeting_id in BEGINNINGS[:4]:
+        assert (await pool.create(meeting_id)).id == meeting_id
+
+
 @pytest.mark.parametrize(
-    "meeting_id", [INTERNAL.upper(), INTERNAL[1:], f"{INTERNAL}0", INTERNAL.replace("-", "_")]
+    "meeting_id",
+    [
+        *(INTERNAL.upper(), f"{INTERNAL}0", INTERNAL.replace("-", "_"), f"{INTERNAL[:40]}0"),
+        *("2026-1", f"{INTERNAL[:39]}-1", f"{INTERNAL[:40]}-12-3", "ABC", "-", "2026g"),
+    ],
 )
 async def test_id_that_resembles_an_internal_one_is_nothing_special(
     pool: StorePool, meeting_id: str

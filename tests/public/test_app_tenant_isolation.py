@@ -91,6 +91,31 @@ async def test_meeting_of_another_tenant_cannot_be_named(world: TwoTenants, call
         assert accepts(call, await owner.call(call, params))
 
 
+@pytest.mark.parametrize("call", MEETING_CALLS)
+async def test_meeting_of_another_tenant_cannot_be_named_by_its_internal_id(
+    world: TwoTenants, call: str
+) -> None:
+    """BBB finds a meeting by any beginning of its internal id."""
+    internal_id = meetings_on(world)["only-one"]["internal_id"]
+    for size in (2, 12, 40, 41, 47, 54):
+        meeting_id = internal_id[:size]
+        assert refuses(call, await world.two.call(call, {"meetingID": meeting_id})), size
+        created = await world.two.call("create", {"meetingID": meeting_id, "name": "Mine"})
+        assert created.text("meetingID") == meeting_id
+        before = meetings_on(world)["only-one"]
+        info = await world.two.call("getMeetingInfo", {"meetingID": meeting_id})
+        assert (info.text("meetingName"), info.text("meetingID")) == ("Mine", meeting_id)
+        params = {"meetingID": meeting_id} | MEETING_CALLS[call]
+
+        answer = await world.two.call(call, params)
+
+        assert accepts(call, answer)
+        assert meetings_on(world)["only-one"] == before
+        if call == "join":
+            query = parse_qs(urlsplit(answer.headers["location"]).query)
+            assert query["meetingID"] == [f"{meeting_id}~{world.two.id}"]
+
+
 async def test_scoped_meeting_cannot_be_named_by_its_own_tenant(world: TwoTenants) -> None:
     scoped = f"room~{world.two.id}"
     assert scoped in meetings_on(world)
