@@ -6,6 +6,7 @@ stores and all servers agree on the id, and that no server is called in vain.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -26,6 +27,9 @@ TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
 """The characters that Java's String.trim removes."""
 _STRIPPED = re.compile(r"[\x00-\x20\x7f-\x9f]")
 _INTERNAL = re.compile(r"[0-9a-f]{40}-[0-9]{13}").fullmatch
+_BEGINNING = re.compile(r"[0-9a-f]{1,40}|[0-9a-f]{40}-[0-9]{0,13}").fullmatch
+_DIGITS = frozenset("0123456789abcdef")
+_INTERNAL_CHARACTERS = 54
 
 
 def read_meeting_id(text: str | None) -> MeetingId:
@@ -47,7 +51,8 @@ def check_meeting_id(meeting_id: str | None, *, scoped: bool = False) -> Failure
 
     BBB takes a meetingID of the form of its internal ids for the meeting that has this internal id.
     So it is refused, unless it is `scoped`: with tenants the server gets another id (lib.lua,
-    `names_internal_id`).
+    `names_internal_id`). The beginning of one is accepted, since front-ends use SHA-1 digests and
+    numbers as ids.
     """
     if not meeting_id:
         return MISSING_MEETING_ID
@@ -58,3 +63,23 @@ def check_meeting_id(meeting_id: str | None, *, scoped: bool = False) -> Failure
     if not scoped and _INTERNAL(_STRIPPED.sub("", meeting_id)):
         return INTERNAL_ID
     return None
+
+
+def may_begin_internal_id(meeting_id: str) -> bool:
+    """Whether an internal id of BBB can begin with this meetingID.
+
+    A server then takes it for any meeting whose internal id does. Source: BigBlueButton's
+    MeetingService.getMeeting.
+    """
+    # Most ids are longer or begin with another character.
+    return (
+        len(meeting_id) <= _INTERNAL_CHARACTERS
+        and meeting_id[0] in _DIGITS
+        and _BEGINNING(meeting_id) is not None
+    )
+
+
+def beginning_of_internal_id(meeting_id: str) -> MeetingId:
+    """Return the beginning of the internal ids of all runs of a meeting."""
+    digest = hashlib.sha1(meeting_id.encode("utf-8", "replace"), usedforsecurity=False)
+    return MeetingId(f"{digest.hexdigest()}-")

@@ -17,6 +17,7 @@ from appliance.faults import BbbError
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting, MeetingId, Server, TenantId
 from appliance.pool.ending import NOT_FOUND, EndOutcome, EndRequest, EndResult, end_on_server
+from appliance.pool.meeting_info import fetch_info
 from appliance.servers.administration import find_server, list_servers
 from appliance.system.tasks import for_each
 
@@ -91,9 +92,7 @@ async def show_meeting(
     if meeting is None or meeting.server is None or not _is_of(meeting, tenant_id):
         raise no_meeting(meeting_id)
     try:
-        answer = await deps.pool.bbb.call(
-            meeting.server, "getMeetingInfo", (("meetingID", meeting.id),)
-        )
+        answer = await fetch_info(deps.pool, meeting.server, meeting.id)
     except BbbError as error:
         raise _unreachable(meeting, error.reason) from error
     if answer.succeeded:

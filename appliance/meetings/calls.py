@@ -6,6 +6,7 @@ API reference, https://docs.bigbluebutton.org/development/api.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from appliance.bbb import errors
@@ -21,6 +22,7 @@ from appliance.meetings.deps import MeetingDeps
 from appliance.meetings.placement import NO_NOTES, PlaceNotes
 from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.ending import forget_if_unknown
+from appliance.pool.meeting_info import ask_about
 from appliance.system.threads import run_sized
 from appliance.tenants.limits import DEFAULT_TENANT, LimitUse
 from appliance.tenants.param_rules import (
@@ -47,7 +49,12 @@ async def is_meeting_running(deps: MeetingDeps, caller: Caller, params: Params) 
 async def get_meeting_info(deps: MeetingDeps, caller: Caller, params: Params) -> bytes:
     """Return the server's answer, and delete the record of a meeting that it does not know."""
     meeting = await _find_or_fail(deps, caller, params)
-    answer = await _ask(deps, meeting, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
+
+    async def ask(named: MeetingId) -> ServerAnswer:
+        asked = meeting if named == meeting.id else replace(meeting, id=named)
+        return await _ask(deps, asked, "getMeetingInfo", params, errors.UNABLE_TO_ACCESS_MEETING)
+
+    answer = await ask_about(meeting.id, ask)
     await forget_if_unknown(deps.pool, meeting, answer)
     return await _visible(caller, params, answer)
 

@@ -16,10 +16,9 @@ from appliance.bbb.signed_request import Caller
 from appliance.bbb.xml import ServerAnswer, render_success
 from appliance.faults import Ambiguous, BbbError, NotSent, ServerFault
 from appliance.meetings.calls import report_failed_call
-from appliance.meetings.create_params import with_stored_id
 from appliance.meetings.deps import MeetingDeps
 from appliance.model import Meeting
-from appliance.pool.ending import NOT_FOUND
+from appliance.pool.ending import NOT_FOUND, end_placed
 from appliance.tenants.view import show_answer
 
 _END_SENT = render_success(
@@ -53,7 +52,7 @@ async def end_meeting(deps: MeetingDeps, caller: Caller, params: Params) -> byte
     if not password and meeting.moderator_pw:
         params = replace_param(params, "password", meeting.moderator_pw)
     try:
-        answer = await deps.pool.bbb.call(meeting.server, "end", with_stored_id(params, meeting))
+        answer = await end_placed(deps.pool, meeting.server, meeting.id, params)
     except BbbError as error:
         report_failed_call(deps, error, "end")
         sent = isinstance(error, Ambiguous)

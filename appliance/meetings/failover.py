@@ -29,6 +29,7 @@ from appliance.meetings.placement import NO_NOTES, Placement, PlacementRequest, 
 from appliance.meetings.store import Confirmation
 from appliance.model import Meeting, PlacementOutcome, ServerState
 from appliance.pool.ending import NOT_FOUND, end_run, end_unwanted, forget_if_unknown
+from appliance.pool.meeting_info import fetch_info
 
 MAX_SERVERS = 3
 """Maximum number of servers that one create tries."""
@@ -208,9 +209,8 @@ class Creation:
         cordoned = meeting.server_state is ServerState.CORDONED
         if outcome is not PlacementOutcome.KNOWN or not cordoned or meeting.creating:
             return False
-        params = (("meetingID", meeting.id),)
         try:
-            answer = await self._deps.pool.bbb.call(target_of(meeting), "getMeetingInfo", params)
+            answer = await fetch_info(self._deps.pool, target_of(meeting), meeting.id)
         except BbbError as error:
             report_failed_call(self._deps, error, "getMeetingInfo")
             raise ApiError(errors.UNABLE_TO_CREATE) from error

@@ -12,10 +12,13 @@ from enum import StrEnum
 
 import trio
 
+from appliance.bbb.meeting_id import may_begin_internal_id
+from appliance.bbb.params import Params, replace_param
 from appliance.bbb.xml import ServerAnswer, parse_tree
 from appliance.faults import BbbError, NotSent, ServerFault, StoreDown
 from appliance.model import Meeting, MeetingId, ServerId, Target
 from appliance.pool.deps import PoolDeps
+from appliance.pool.meeting_info import fetch_info
 
 NOT_FOUND = "notFound"
 """BBB's messageKey for an unknown meeting."""
@@ -102,14 +105,30 @@ async def end_run(deps: PoolDeps, target: Target, created: ServerAnswer) -> None
     await _end(deps, target, internal_id, run.findtext("moderatorPW") or "")
 
 
+async def end_placed(
+    deps: PoolDeps, target: Target, meeting_id: MeetingId, params: Params
+) -> ServerAnswer:
+    """Send an `end` with `params` for a meeting that is placed on a server. Raises BbbError.
+
+    If the server could take its id for another meeting, the `end` names it by its internal id.
+    """
+    named = meeting_id
+    if may_begin_internal_id(meeting_id):
+        info = await fetch_info(deps, target, meeting_id)
+        if not info.succeeded:
+            return info
+        named = MeetingId(parse_tree(info.body).findtext("internalMeetingID") or meeting_id)
+    return await deps.bbb.call(target, "end", replace_param(params, "meetingID", named))
+
+
 async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> ServerAnswer | None:
     """Announce an `end` and send it; None: it was not sent, as the meeting is placed there.
 
     It names the run by its internal id, so that it does no harm to a newer run if it is late.
     Source: BigBlueButton's ServiceUtils.findMeetingFromMeetingID. A server that finds no meeting by
-    that id (before BBB 2.4) is sent the meetingID.
+    that id (before BBB 2.4) is sent the meetingID, unless it could take that for another meeting.
     """
-    info = await deps.bbb.call(target, "getMeetingInfo", (("meetingID", meeting.id),))
+    info = await fetch_info(deps, target, meeting.id)
     if not info.succeeded:
         if info.message_key == NOT_FOUND:
             await deps.records.finish_end(meeting.id, target.id, "", answered=True)
@@ -121,7 +140,8 @@ async def _call_end(deps: PoolDeps, target: Target, meeting: EndRequest) -> Serv
     if internal_id and info.created:
         named = EndRequest(MeetingId(internal_id), password)
         answer = await _announce_and_end(deps, target, meeting.id, named, info.created)
-        if answer is None or answer.message_key != NOT_FOUND:
+        unknown = answer is not None and answer.message_key == NOT_FOUND
+        if not unknown or may_begin_internal_id(meeting.id):
             return answer
     return await _announce_and_end(deps, target, meeting.id, EndRequest(meeting.id, password), "")
 
@@ -185,7 +205,8 @@ class _ServerEndCalls:
     async def _call(self, meeting: EndRequest) -> ServerAnswer | None:
         if not self._placed:
             return await _call_end(self._deps, self._target, meeting)
-        return await _end(self._deps, self._target, meeting.id, meeting.moderator_pw)
+        params = (("meetingID", meeting.id), ("password", meeting.moderator_pw))
+        return await end_placed(self._deps, self._target, meeting.id, params)
 
     def _result(self, meeting: EndRequest, outcome: EndOutcome, reason: str = "") -> EndResult:
         return EndResult(meeting.id, self._target.id, outcome, reason)
@@ -200,7 +221,7 @@ async def forget_if_gone(deps: PoolDeps, meeting: Meeting) -> bool:
     if meeting.server is None:  # removed from the pool: its meetings go with it
         return False
     try:
-        answer = await deps.bbb.call(meeting.server, "getMeetingInfo", (("meetingID", meeting.id),))
+        answer = await fetch_info(deps, meeting.server, meeting.id)
     except BbbError:
         return False
     return await forget_if_unknown(deps, meeting, answer)

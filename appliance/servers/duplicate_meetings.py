@@ -13,6 +13,7 @@ from appliance.bbb.xml import parse_tree
 from appliance.faults import BbbError
 from appliance.model import Server, Target
 from appliance.pool.ending import end_unwanted
+from appliance.pool.meeting_info import fetch_info
 from appliance.servers.deps import ServerDeps
 from appliance.servers.model import DoubleMeeting
 
@@ -79,7 +80,7 @@ async def _end_if_empty(deps: ServerDeps, target: Target, double: DoubleMeeting)
 
 async def _read(deps: ServerDeps, target: Target, double: DoubleMeeting) -> _Copy | None:
     try:
-        answer = await deps.pool.bbb.call(target, "getMeetingInfo", (("meetingID", double.id),))
+        answer = await fetch_info(deps.pool, target, double.id)
     except BbbError:
         return None
     if not answer.succeeded:

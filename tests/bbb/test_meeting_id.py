@@ -13,7 +13,12 @@ from appliance.bbb.errors import (
     ApiError,
     Failure,
 )
-from appliance.bbb.meeting_id import check_meeting_id, read_meeting_id
+from appliance.bbb.meeting_id import (
+    beginning_of_internal_id,
+    check_meeting_id,
+    may_begin_internal_id,
+    read_meeting_id,
+)
 
 INTERNAL = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
 
@@ -35,6 +40,9 @@ INTERNAL = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
         (f" {INTERNAL[:9]}\x07{INTERNAL[9:]}\n", INTERNAL_ID),  # BBB strips these characters
         (INTERNAL.upper(), None),
         (INTERNAL[1:], None),
+        (INTERNAL[:-1], None),
+        (INTERNAL[:40], None),
+        ("2026", None),
         (f"{INTERNAL}0", None),
         (f"{INTERNAL}~t1", None),
     ],
@@ -77,3 +85,24 @@ def test_meeting_id_is_refused_when_nothing_usable_is_left(
 
 def test_internal_id_is_accepted_where_it_is_scoped() -> None:
     assert check_meeting_id(INTERNAL, scoped=True) is None
+
+
+@pytest.mark.parametrize("size", [1, 2, 39, 40, 41, 53, 54])
+def test_beginning_of_an_internal_id_is_known_as_one(size: int) -> None:
+    assert may_begin_internal_id(INTERNAL[:size])
+
+
+@pytest.mark.parametrize(
+    "meeting_id",
+    [
+        *("room", "2026-1", "2026g", "-", "ABC", "ü", "20~t1", f"{INTERNAL}0", f"{INTERNAL[:40]}0"),
+        *(f"{INTERNAL[:39]}-1", f"{INTERNAL[:40]}-4-7", "2026\n", "\u0662"),
+    ],
+)
+def test_other_id_is_not_taken_for_the_beginning_of_an_internal_id(meeting_id: str) -> None:
+    assert not may_begin_internal_id(meeting_id)
+
+
+def test_internal_id_begins_with_the_digest_of_the_meeting_id() -> None:
+    # From an answer of a real server (tests/data/bbb-responses).
+    assert beginning_of_internal_id("Demo Meeting") == INTERNAL[:41]

@@ -107,13 +107,13 @@ class Control:
         return _shown(meeting)
 
     def _set_users(self, body: Body) -> Body:
-        meeting = self._state.find(body.pop("meetingID"))
+        meeting = self._state.find_exactly(body.pop("meetingID"))
         listed = bool(body.pop("listed", False))
         self._state.set_users(meeting, body, listed)
         return _shown(meeting)
 
     def _end_meeting(self, body: Body) -> Body:
-        meeting = self._state.find(body["meetingID"])
+        meeting = self._state.find_exactly(body["meetingID"])
         meeting.recording_marks = bool(body.get("marks", meeting.recording_marks))
         if body.get("callback", True):
             self._on_end(meeting)

@@ -118,11 +118,12 @@ class State:
         self._bridges.clear()
 
     def find(self, meeting_id: str) -> Meeting:
-        """Return the meeting. Raises Refused: there is none."""
-        meeting = self.look_up(meeting_id)
-        if meeting is None:
-            raise Refused("notFound", "A meeting with that ID does not exist")
-        return meeting
+        """Return the meeting that BBB finds. Raises Refused: there is none."""
+        return _known(self.look_up(meeting_id))
+
+    def find_exactly(self, meeting_id: str) -> Meeting:
+        """Return the meeting with this meetingID. Raises Refused: there is none."""
+        return _known(self.meetings.get(meeting_id))
 
     def look_up(self, meeting_id: str) -> Meeting | None:
         """Return a meeting whose internal id begins with this, else that with this meetingID.
@@ -283,6 +284,12 @@ class State:
             rooms = [m for m in self.meetings.values() if m.parent_id == meeting.internal_id]
             for room in rooms:
                 self.end(room)
+
+
+def _known(meeting: Meeting | None) -> Meeting:
+    if meeting is None:
+        raise Refused("notFound", "A meeting with that ID does not exist")
+    return meeting
 
 
 def _number(text: str | None) -> int:

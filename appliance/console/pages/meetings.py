@@ -29,6 +29,7 @@ from appliance.console.snapshot import PoolSnapshot
 from appliance.faults import BbbError
 from appliance.http.quart_exchange import current_exchange
 from appliance.meetings.administration import find_meetings
+from appliance.pool.meeting_info import fetch_info
 from appliance.system.threads import in_chunks, map_in_slices
 
 PARAMS = ("q", "server", "tenant", "sort", "p")
@@ -179,9 +180,7 @@ async def _read_names(console: Console, meeting_id: str) -> list[str] | None:
     if server is None:
         return None
     try:
-        answer = await console.features.pool.bbb.call(
-            server, "getMeetingInfo", (("meetingID", meeting_id),)
-        )
+        answer = await fetch_info(console.features.pool, server, found.meetings[0].id)
     except BbbError:
         return None
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
