@@ -10,6 +10,7 @@ import codecs
 import json
 import re
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 from appliance.recordings.text_tracks.ssa import is_ssa, ssa_cues
 
@@ -118,13 +119,16 @@ def add_track(tracks: list[TextTrack], track: TextTrack) -> list[TextTrack]:
     """Return the tracks with `track` at the end, replacing one of its kind and language.
 
     The player identifies a track by its locale. If the other kind has that of the language, the
-    new one gets a private subtag (RFC 5646 section 2.2.7): `en-x-subtitle`.
+    new one gets a private subtag (RFC 5646 section 2.2.7), `en-x-subtitle`, and a number if a
+    track of that language exists, too.
     """
     kept = [one for one in tracks if not one.is_same(track)]
     taken = {_plain(one.locale or one.lang) for one in kept}
     private = "-" if re.search(r"(?:^|-)x-", track.lang) else "-x-"
     other = f"{track.lang}{private}{track.kind[:8]}"
-    return [*kept, replace(track, locale=other if _plain(track.lang) in taken else "")]
+    names = chain((track.lang, other), (f"{other}-{number}" for number in count(2)))
+    free = next(name for name in names if _plain(name) not in taken)
+    return [*kept, replace(track, locale="" if free == track.lang else free)]
 
 
 def parse_index(content: bytes | None) -> list[TextTrack]:

@@ -147,6 +147,22 @@ def test_kinds_of_one_language_are_two_tracks(lang: str, locale: str) -> None:
     assert locale in {one.locale for one in tracks}
 
 
+def test_track_gets_a_number_where_another_language_has_its_name() -> None:
+    tracks: list[TextTrack] = []
+    given = [
+        ("subtitles", "en-US-x-captions"),
+        ("subtitles", "en-US"),
+        ("captions", "en-US"),
+        ("captions", "en-US-x-captions-2"),
+        ("subtitles", "en-US-x-captions-2"),
+    ]
+    for kind, lang in given * 2:
+        tracks = add_track(tracks, TextTrack(lang, lang, kind, "upload"))
+        tracks = parse_index(render_index(tracks))
+        assert len({one.file_name.lower() for one in tracks}) == len(tracks)
+    assert sorted((one.kind, one.lang) for one in tracks) == sorted(given)
+
+
 def test_track_replaces_what_bbb_calls_by_an_underscore() -> None:
     tracks = add_track(
         [TextTrack("pt_BR", "Live"), TextTrack("pt", "Other")], TextTrack("pt-BR", "New")
