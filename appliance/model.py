@@ -192,6 +192,8 @@ class KnownMeeting:
     moderators: int
     videos: int
     voice_bridge: str
+    original_id: str | None = None
+    """The front-end's id, where `id` holds only its hash (tenants/scoped_id.py)."""
 
 
 class PlacementOutcome(StrEnum):

@@ -45,6 +45,8 @@ _ODD_END = re.compile(rb"</meeting\s").search
 _MAX_DIGITS = 15
 _MAX_TAGS = 1_000_000
 """Of an answer that is parsed as a whole; each element takes some 100 bytes of memory."""
+_ORIGINAL_KEY = "tenant-meeting-id"
+"""Metadata key of tenants/scoped_id.py."""
 _MAX_NAME_CHARACTERS = 256
 """Longer names of meetings are shortened before they are stored."""
 
@@ -243,12 +245,17 @@ def render_known_meeting(meeting: KnownMeeting) -> bytes:
         )
     name = f"<meetingName>{_escape(meeting.name)}</meetingName>" if meeting.name else ""
     running = "true" if meeting.participants else "false"
+    # As its server lists it: the view of the tenant has the front-end's id instead.
+    metadata = ""
+    if meeting.original_id:
+        original = f"<{_ORIGINAL_KEY}>{_escape(meeting.original_id)}</{_ORIGINAL_KEY}>"
+        metadata = f"<metadata>{original}</metadata>"
     return (
         f"<meeting>{name}<meetingID>{_escape(meeting.id)}</meetingID>{created}"
         f"<voiceBridge>{_escape(meeting.voice_bridge)}</voiceBridge><running>{running}</running>"
         f"<participantCount>{meeting.participants}</participantCount>"
         f"<videoCount>{meeting.videos}</videoCount>"
-        f"<moderatorCount>{meeting.moderators}</moderatorCount></meeting>"
+        f"<moderatorCount>{meeting.moderators}</moderatorCount>{metadata}</meeting>"
     ).encode()
 
 
@@ -319,7 +326,7 @@ def _read_meeting(meeting: etree._Element, xml: bytes) -> ReadMeeting:
         is_breakout=is_breakout,
         name=texts.get("meetingName", "").strip()[:_MAX_NAME_CHARACTERS],
         tenant_id=tenant_id,
-        original_id=metadata.get("tenant-meeting-id"),
+        original_id=metadata.get(_ORIGINAL_KEY),
         voice=_number(texts, "voiceParticipantCount"),
         listeners=_number(texts, "listenerCount"),
         dial_in=_count_callers(xml),

@@ -231,7 +231,7 @@ def parse_meeting(reply: Sequence[Any]) -> Meeting:
 
 def parse_known_meeting(reply: Sequence[str]) -> KnownMeeting:
     """Parse one meeting of the reply of list_known_meetings.lua."""
-    meeting_id, tenant_id, name, created, users, moderators, videos, voice_bridge = reply
+    meeting_id, tenant_id, name, created, users, moderators, videos, voice_bridge, original = reply
     return KnownMeeting(
         id=MeetingId(meeting_id),
         tenant_id=TenantId(tenant_id) if tenant_id else None,
@@ -241,6 +241,7 @@ def parse_known_meeting(reply: Sequence[str]) -> KnownMeeting:
         moderators=_int(moderators) or 0,
         videos=_int(videos) or 0,
         voice_bridge=voice_bridge,
+        original_id=original or None,
     )
 
 

@@ -385,13 +385,14 @@ local function detach(id, r, now_ms, abandoned, requested)
   for index = 1, 6 do seen[index] = text(seen[index]) end
   abandoned = abandoned or (r.creating_ms ~= nil and is_detached(id))
   local run_ms, ended_url = run_of(id)
-  local more = call('HMGET', A .. 'meeting:' .. id, 'expected_videos', 'expected_voice', 'logout_url', 'recorded')
+  local more = call('HMGET', A .. 'meeting:' .. id, 'expected_videos', 'expected_voice', 'logout_url', 'recorded',
+    'original_id')
   local created, recorded = seen[6] ~= '' and seen[6] or nil, more[4] == '1' and '1' or nil
   call('HSET', A .. 'detached:' .. r.server_id, id, cjson.encode({
     moderator_pw = r.moderator_pw, voice_bridge = r.voice_bridge, tenant_id = r.tenant_id,
     expected = r.expected, expected_videos = more[1] or nil, expected_voice = more[2] or nil, joins = r.joins, placed_ms = r.placed_ms, own_passwords = r.own_passwords,
     run_ms = run_ms, created = created, recorded = recorded,
-    ended_url = ended_url, logout_url = more[3] or nil, detached_ms = now_ms, abandoned = abandoned, seen = seen,
+    ended_url = ended_url, logout_url = more[3] or nil, original_id = more[5] or nil, detached_ms = now_ms, abandoned = abandoned, seen = seen,
     requested = requested }))
   call('EXPIRE', A .. 'detached:' .. r.server_id, DETACHED_TTL_S)
   if not abandoned then

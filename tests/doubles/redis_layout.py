@@ -137,6 +137,7 @@ KINDS = (
             "name",
             "logout_url",
             "logout_tenant",
+            "original_id",
             "moved_from",
             "joining",
             "watched",

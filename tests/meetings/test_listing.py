@@ -471,6 +471,27 @@ async def test_known_meeting_is_shown_to_its_tenant_under_its_own_id(pool: LiveP
     assert [await listed(pool, SCHOOL), await listed(pool, OTHER)] == [["room"], ["room"]]
 
 
+async def test_known_meeting_whose_stored_id_is_a_hash_is_shown_under_its_own_id(
+    pool: LivePool,
+) -> None:
+    longest, bbb = "Q" * 256, pool.servers[0]
+    for other in pool.servers[1:]:
+        await pool.set_state(other.server_id, ServerState.DISABLED)
+    for caller in (SCHOOL, OTHER):
+        await pool.create(longest, caller=caller)
+
+    async def shown() -> list[list[str]]:
+        return [await listed(pool, SCHOOL), await listed(pool, OTHER)]
+
+    with bbb.fault("garbage", "getMeetings"):
+        assert await shown() == [[longest], [longest]]
+    await pool.lose("bbb-1")
+    assert await shown() == [[longest], [longest]]
+    await pool.poll("bbb-1")  # it takes them back
+    with bbb.fault("garbage", "getMeetings"):
+        assert await shown() == [[longest], [longest]]
+
+
 async def test_detached_meeting_is_not_shown_once_it_was_created_elsewhere(pool: LivePool) -> None:
     await pool.create()
     await pool.lose("bbb-1")

@@ -333,6 +333,10 @@ if moved_from ~= '' then call('HSET', A .. 'meeting:' .. id, 'moved_from', moved
 if q.logout_url then
   call('HSET', A .. 'meeting:' .. id, 'logout_url', q.logout_url, 'logout_tenant', q.tenant_id)
 end
+-- Where the stored id holds only a hash of it, for list_known_meetings.lua.
+if id ~= q.id and string.sub(id, 1, #q.id + 1) ~= q.id .. '~' then
+  call('HSET', A .. 'meeting:' .. id, 'original_id', q.id)
+end
 -- For a meeting that is known to run although its create was never confirmed (observe_server.lua).
 if q.ended_url then call('HSET', A .. 'meeting:' .. id, 'wanted_url', q.ended_url) end
 call('EXPIRE', P .. 'meeting:' .. id, decimal(q.ttl_s))

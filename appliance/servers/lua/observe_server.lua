@@ -221,7 +221,7 @@ local function take_back(id, d, meeting)
     'joins', decimal(d.joins or 0), 'placed_ms', decimal(d.placed_ms or 0) }
   local kept = { expected = d.expected, expected_videos = d.expected_videos, expected_voice = d.expected_voice,
     run_ms = d.run_ms, created = d.created, ended_url = d.ended_url, own_passwords = d.own_passwords and 1 or nil,
-    logout_url = d.logout_url, logout_tenant = d.logout_url and d.tenant_id }
+    logout_url = d.logout_url, logout_tenant = d.logout_url and d.tenant_id, original_id = d.original_id }
   for name, value in pairs(kept) do
     own[#own + 1] = name
     own[#own + 1] = type(value) == 'number' and decimal(value) or value
