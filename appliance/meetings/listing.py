@@ -259,8 +259,9 @@ async def get_sessions(deps: MeetingDeps, caller: Caller, params: Params) -> byt
     """Ask all servers that have meetings of the caller for their sessions, and merge them.
 
     A session names its meeting by the internal id alone: the servers' lists of meetings tell whose
-    it is. A server that fails is left out; it is an error only if all do. Takes RESPONSE_TIMEOUT at
-    most for each of the two rounds.
+    it is. A server that fails is left out; it is an error only if all do, and `unsupportedRequest`
+    if no server knows the call (before BBB 3.0). Takes RESPONSE_TIMEOUT at most for each of the two
+    rounds.
     """
     if deps.settings.api.get_meetings_disabled:
         return render_sessions(())
@@ -269,8 +270,13 @@ async def get_sessions(deps: MeetingDeps, caller: Caller, params: Params) -> byt
     def ask_list(target: Target, limit_s: float) -> Awaitable[MeetingList]:
         return deps.pool.bbb.list_meetings(target, (), deadline_s=limit_s)
 
-    def ask(target: Target, limit_s: float) -> Awaitable[ServerAnswer]:
-        return deps.pool.bbb.call(target, "getSessions", params, deadline_s=limit_s)
+    unsupported: set[ServerId] = set()
+
+    async def ask(target: Target, limit_s: float) -> ServerAnswer:
+        answer = await deps.pool.bbb.call(target, "getSessions", params, deadline_s=limit_s)
+        if answer.message_key == errors.UNSUPPORTED_REQUEST.key:
+            unsupported.add(target.id)
+        return answer
 
     lists = await _gather(deps, found, "getMeetings", ask_list)
     sizes = (len(entry.xml) for one in lists.values() for entry in one.entries)
@@ -279,6 +285,8 @@ async def get_sessions(deps: MeetingDeps, caller: Caller, params: Params) -> byt
     hanging = found.hanging & {target.id for target in asked}
     again = replace(found, asked=asked, hanging=hanging)
     answers = await _gather(deps, again, "getSessions", ask)
+    if unsupported and len(unsupported) == len(asked):
+        raise ApiError(errors.UNSUPPORTED_REQUEST)
     if not (found.reached_by(lists) and (answers or not asked)):
         raise ApiError(errors.UNABLE_TO_ACCESS_SERVER)
     size = sum(len(answer.body) for answer in answers.values())

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 
-from appliance.bbb.errors import UNABLE_TO_ACCESS_SERVER, ApiError
+from appliance.bbb.errors import UNABLE_TO_ACCESS_SERVER, UNSUPPORTED_REQUEST, ApiError
 from appliance.bbb.params import Params
 from appliance.bbb.signed_request import Caller
 from appliance.meetings.calls import is_meeting_running, join_meeting
@@ -595,3 +595,21 @@ async def test_get_sessions_leaves_out_a_server_that_fails(
     with pytest.raises(ApiError) as failed:
         await get_sessions(pool.res.meetings, NOBODY, ())
     assert failed.value.failure == UNABLE_TO_ACCESS_SERVER
+
+
+async def test_get_sessions_is_unsupported_if_no_server_knows_it(pool: LivePool) -> None:
+    for index, bbb in enumerate(pool.servers[:2]):
+        await pool.redis("ZADD", "server_load", -1 - index, bbb.server_id)
+        await pool.create(f"on {bbb.server_id}")
+        await join(pool, f"on {bbb.server_id}", "Ann")
+    first, second = pool.servers[:2]
+    first.add_fault("failed", "getSessions", key="unsupportedRequest", message="no")
+    assert await sessions(pool) == [("on bbb-2", "Ann")]
+
+    with second.fault("status", "getSessions"), pytest.raises(ApiError) as failed:
+        await get_sessions(pool.res.meetings, NOBODY, ())
+    assert failed.value.failure == UNABLE_TO_ACCESS_SERVER
+    second.add_fault("failed", "getSessions", key="unsupportedRequest", message="no")
+    with pytest.raises(ApiError) as failed:
+        await get_sessions(pool.res.meetings, NOBODY, ())
+    assert failed.value.failure == UNSUPPORTED_REQUEST
