@@ -26,8 +26,18 @@ _PLACEHOLDER = re.compile(r"%%[A-Z0-9_]+%%")
 
 
 def is_browser(accept: str) -> bool:
-    """Whether an Accept header asks for HTML. Those of API clients do not."""
-    return "text/html" in accept.lower()
+    """Whether an Accept header asks for HTML. Those of API clients do not, or refuse it (`q=0`)."""
+    ranges = (part.split(";") for part in accept[:1000].lower().split(","))
+    return any(
+        kind.strip() == "text/html" and not any(_quality(one) == 0 for one in parameters)
+        for kind, *parameters in ranges
+    )
+
+
+def _quality(parameter: str) -> float | None:
+    """Return the weight that a parameter of an Accept header is (RFC 9110, 12.4.2), else None."""
+    found = _WEIGHT(parameter)
+    return float(found[1]) if found else None
 
 
 def wants_xml(params: Params) -> bool:
@@ -76,10 +86,7 @@ def preferred_languages(accept_language: str) -> list[str]:
         tag, _, weight = part.strip().partition(";")
         if not re.fullmatch(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", tag.strip()):
             continue
-        found = (
-            re.fullmatch(r"\s*q=(0(?:\.\d{1,3})?|1(?:\.0{1,3})?)\s*", weight) if weight else None
-        )
-        quality = float(found[1]) if found else 1.0 if not weight else 0.0
+        quality = _quality(weight) or 0.0 if weight else 1.0
         if quality > 0:
             ranked.append((-quality, index, tag.strip()))
     return [tag for _, _, tag in sorted(ranked)]

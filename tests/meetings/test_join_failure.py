@@ -94,8 +94,24 @@ def test_languages_are_ordered_by_weight_then_position() -> None:
     assert preferred_languages("a;q=0.5, b, c;q=0.5, d;q=x") == ["b", "a", "c"]
 
 
-def test_api_clients_are_told_from_browsers() -> None:
-    assert is_browser("text/html,application/xhtml+xml,*/*;q=0.8")
-    assert not is_browser("*/*")
+@pytest.mark.parametrize(
+    ("accept", "browser"),
+    [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", True),
+        ("application/xml, Text/HTML;level=1;q=0.1", True),
+        ("text/html;q=0;level=1, text/html", True),
+        ("text/html;q=x", True),
+        ("*/*", False),
+        ("", False),
+        ("text/html;q=0, application/xml", False),
+        ("text/html; Q=0.000", False),
+        ("application/xml, text/html;level=1;q=0", False),
+    ],
+)
+def test_api_clients_are_told_from_browsers(accept: str, browser: bool) -> None:
+    assert is_browser(accept) == browser
+
+
+def test_redirect_false_asks_for_xml() -> None:
     assert wants_xml((("redirect", "FALSE"),))
     assert not wants_xml(())
