@@ -17,6 +17,7 @@ from tests.doubles.public import (
     FORM_TYPE,
     HOST,
     XML_TYPE,
+    Answer,
     open_public,
 )
 from tests.doubles.public_pool import open_both
@@ -373,3 +374,30 @@ async def test_calls_that_are_passed_through_are_those_of_the_setting(
         assert chat.key == "unsupportedRequest"
         assert missing.key == "missingParamMeetingID"
         assert created.returncode == "SUCCESS"
+
+
+async def test_query_in_unencoded_utf8_is_understood(
+    redis_url: str, redis_namespace: str, bbbs: list[BbbProcess]
+) -> None:
+    """As curl sends what was typed. The checksum covers the bytes as they were sent."""
+    room = "meetingID=Mathe-Ä"
+    async with open_both(redis_url, redis_namespace, bbbs) as (public, pool):
+
+        async def ask(call: str, query: str, *headers: str, secret: str = SECRET) -> Answer:
+            target = sign_url(API, call, query, secret).encode().decode("latin-1")
+            return await public.ask("GET", target, headers=headers)
+
+        assert (await ask("create", f"name=Größe&{room}")).returncode == "SUCCESS"
+        info = await ask("getMeetingInfo", room)
+        join = await ask("join", f"{room}&fullName=é&role=VIEWER")
+        chat = await ask("sendChatMessage", f"{room}&message=Grüße")  # by Quart
+        page = await ask("join", "meetingID=ä", "Accept: text/html")
+        forged = await ask("isMeetingRunning", room, secret="wrong")
+
+        bbb = pool.bbb(await pool.home("Mathe-Ä"))
+        assert (info.text("meetingName"), info.text("meetingID")) == ("Größe", "Mathe-Ä")
+        assert "meetingID=Mathe-%C3%84&" in join.headers["location"]
+        assert chat.returncode == "SUCCESS"
+        assert bbb.meetings()["Mathe-Ä"]["chat"] == ["Grüße"]
+        assert page.headers["content-type"].startswith("text/html")
+        assert forged.key == "checksumError"

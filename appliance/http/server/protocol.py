@@ -31,6 +31,7 @@ from hypercorn.protocol.http_stream import HTTPStream
 from appliance.http.server.fast_path import (
     CLOSE,
     MAX_HEAD_BYTES,
+    for_h11,
     has_large_head,
     parse_request,
     render_head,
@@ -138,7 +139,7 @@ class Http1Protocol(H11Protocol):
 
     def _leave_to_h11(self) -> None:
         """Let h11 read the running simple request, so that it can write its response."""
-        self.connection.receive_data(self._simple)
+        self.connection.receive_data(for_h11(self._simple))
         self._simple = b""
         assert isinstance(self.connection.next_event(), h11.Request)
         assert isinstance(self.connection.next_event(), h11.EndOfMessage)

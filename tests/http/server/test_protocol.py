@@ -80,6 +80,17 @@ async def test_last_answer_is_the_same_whether_h11_has_read_the_request(way: str
     assert simple == by_h11
 
 
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_answer_is_the_same_when_the_query_is_unencoded_utf8(way: str) -> None:
+    async with open_served(answers_as) as served:
+        answers = [
+            await served.all_of(REQUEST % (f"{way}?{query}".encode(), b"Connection: close\r\n"))
+            for query in ("a=%C3%A4", "a=ä")
+        ]
+    encoded, unencoded = (re.sub(rb"date: [^\r]*", b"date:", answer) for answer in answers)
+    assert unencoded == encoded
+
+
 async def test_http_1_0_connection_is_kept_only_when_its_client_asks_for_it() -> None:
     old = b"GET /a HTTP/1.0\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n"
     async with open_served() as served, await served.connect() as stream:
