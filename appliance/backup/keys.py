@@ -44,15 +44,16 @@ class KeyKind:
     counter: bool = False
     """A number that must never fall."""
     sealed: bool = False
-    """Every value may hold a secret: URLs with credentials, for example."""
+    """Everything may hold a secret, also fields of the hash: URLs of callbacks, for example."""
 
 
-_APPLIANCE_SERVER = "appliance:(?:server|load|detached|doubles):(.+)"
+_APPLIANCE_SERVER = "appliance:(?:server|load|doubles):(.+)"
 KINDS = (
     KeyKind("servers", "servers|server_enabled|appliance:servers", members="server"),
     KeyKind("servers", "server_load|cordoned_server_load", members="server"),
     KeyKind("servers", "server:(.+)", owner="server", counted=True),
     KeyKind("servers", _APPLIANCE_SERVER, owner="server"),
+    KeyKind("servers", "appliance:detached:(.+)", owner="server", sealed=True),
     KeyKind("servers", "appliance:retired", sealed=True),
     KeyKind("tenants", "tenants", members="tenant"),
     KeyKind("tenants", "tenant:(.+)", owner="tenant", counted=True),
@@ -86,6 +87,8 @@ KINDS = (
     KeyKind("other", "appliance:.+"),
     KeyKind("other", ".+"),
 )
+_CALLBACK_URLS = ("ended_url", "wanted_url")
+"""Fields of a meeting."""
 TRANSIENT = re.compile(
     r"protector_token_.+|appliance:(?:"
     r"lease[:-].+|leases|pollers|poller:.+|changes|instances|events|doctor|audit|emptied|handback|replicated|stale_.+"
@@ -156,13 +159,15 @@ def _mark_secrets(entry: Entry) -> Any:
         return [{SECRET: one} for one in value] if kind.sealed and entry.type == "list" else value
     if entry.type != "hash":
         return value
+    if kind.sealed:
+        return {SECRET: json.dumps(value)}
     # A parameter's name tells whether its value is one: moderatorPW. So may a JSON that only its
     # feature knows.
     named = is_secret_name(str(value.get("param", "")))
     return {
         field: {SECRET: text}
-        if kind.sealed
-        or is_secret_name(field)
+        if is_secret_name(field)
+        or field in _CALLBACK_URLS
         or (named and field == "value")
         or (":param_rules:" in entry.key and is_secret_name(_param_of(text)))
         or (kind.section == "other" and is_secret_name(text))
@@ -186,6 +191,8 @@ def parse_entry(document: Mapping[str, Any]) -> Entry:
     if not isinstance(key, str) or len(types) != 1 or not isinstance(expires_ms, int | None):
         raise ValueError("an entry has no key, or not one value")
     value = document[types[0]]
+    if types[0] == "hash" and isinstance(value, str):  # it was sealed
+        value = json.loads(value)
     if not _fits(types[0], value):
         raise ValueError(f"the value of {key} is not a {types[0]}")
     return Entry(key, types[0], value, expires_ms)

@@ -39,9 +39,14 @@ POOL: Mapping[str, Any] = {
     "appliance:server:a": {"max_meetings": "7"},
     "appliance:meetings_of:a": {"math"},
     "appliance:load:a": {"joins": "4"},
+    "appliance:detached:a": {"math": '{"ended_url":"http://f/?k=gone-word"}'},
     "meetings": {"math", "gone"},
     "meeting:math": {"server_id": "a", "moderator_pw": "m-pw", "voice_bridge": "71234"},
-    "appliance:meeting:math": {"placement": "9", "run_ms": "5", "ended_url": "http://f/end"},
+    "appliance:meeting:math": {
+        "placement": "9",
+        "run_ms": "5",
+        "ended_url": "http://f/?k=end-word",
+    },
     "voice_bridges": {"71234": "math", "70000": "gone"},
     "appliance:placements": "9",
     "appliance:size:math": {"peak": "31", "run": "9"},
@@ -61,13 +66,19 @@ POOL: Mapping[str, Any] = {
     "appliance:token:" + "d" * 64: {"name": "mon", "role": "viewer", "created": "1"},
     "appliance:hooks": {"1": '{"callback_url":"http://f/hook?token=hook-word"}'},
     "appliance:hook_ids": "1",
-    "appliance:hooks_on:a": {"http://x": '{"id":"1"}'},
+    "appliance:hooks_on:a": {"http://f/hook?k=url-word": '{"id":"1"}'},
     "appliance:leases": {"a": "another appliance"},
 }
 """What is in Redis, by the type of the value: set, hash, [(member, score)] or text."""
-SECRETS = ("m-pw", "s1:s2", "lrs-pw", "hidden-pw", "hook-word", "body-word")
+SECRETS = (
+    *("m-pw", "s1:s2", "lrs-pw", "hidden-pw", "hook-word", "url-word", "body-word"),
+    *("end-word", "gone-word"),
+)
 HIDDEN = '{"api_key":"json-word"}'
-LIVING = ("meeting:math", "appliance:meeting:math", "appliance:size:math")
+LIVING = (
+    *("meeting:math", "appliance:meeting:math", "appliance:size:math"),
+    "appliance:detached:a",
+)
 
 
 async def put(features: Features, pool: Mapping[str, Any]) -> None:
