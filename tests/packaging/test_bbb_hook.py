@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import tarfile
@@ -47,3 +48,13 @@ def test_hook_delivers_the_recording(tmp_path: Path) -> None:
 def test_script_is_valid_syntax_for_the_oldest_python_of_servers() -> None:
     # BigBlueButton 2.4 runs on Ubuntu 18.04, with Python 3.6.
     ast.parse((BBB / "scalelite_appliance.py").read_text(), feature_version=(3, 6))
+
+
+def test_first_hour_copies_the_files_to_where_they_are_run() -> None:
+    head = (BBB / "scalelite-appliance.conf").read_text()
+    page = (BBB.parents[1] / "docs/first-hour.md").read_text()
+    places = re.findall(r"^#   (\S+) +(/\S+)$", head, re.MULTILINE)
+
+    assert len(places) == 2
+    for name, place in places:
+        assert f"    scp {name} bbb1.example.org:{place}\n" in page
