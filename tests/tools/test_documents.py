@@ -12,6 +12,7 @@ from tools.deb_test.documents import (
     SETTINGS,
     is_printed,
     read_blocks,
+    read_settings,
     split_session,
 )
 from tools.deb_test.packages import ROOT
@@ -98,3 +99,11 @@ def test_every_followed_section_exists_and_says_what_to_do() -> None:
         assert all(f"\n## {section}\n" in text for section in document.sections)
         for block in read_blocks(text):
             assert "\t" not in "".join(block.lines) or block.kind == NOT_RUN, document.name
+
+
+def test_settings_have_comments_on_lines_of_their_own() -> None:
+    assert read_settings(["# one", "", "A=b # c", " D=e=f"]) == {"A": "b # c", "D": "e=f"}
+    for path in (ROOT / "docs").glob("*.md"):
+        for block in read_blocks(path.read_text()):
+            if block.kind == SETTINGS:
+                assert not [one for one in read_settings(block.lines).values() if " #" in one]

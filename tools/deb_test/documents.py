@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,6 +103,15 @@ def split_session(lines: Sequence[str]) -> list[tuple[str, list[str]]]:
     return steps
 
 
+def read_settings(lines: Iterable[str]) -> dict[str, str]:
+    """Return the variables of a block of settings. Pure.
+
+    Only whole lines are comments, as for systemd.
+    """
+    given = (line.strip() for line in lines)
+    return dict(line.split("=", 1) for line in given if line and not line.startswith("#"))
+
+
 def is_printed(expected: Sequence[str], output: str) -> bool:
     """Return whether an output is the one of a document. Pure."""
     form = "\n".join(line.rstrip() for line in expected).strip()
@@ -137,7 +146,7 @@ class Reader:
             done += 1
             where = f"{name}, line {block.line}"
             if block.kind == SETTINGS:
-                self._scene.edit(**dict(line.split("=", 1) for line in self._settings(block)))
+                self._scene.edit(**read_settings(map(self._change, block.lines)))
                 # 78: a value is invalid; what they name may be made by the next commands.
                 self._type("scalelite-appliance config check >/dev/null || test $? != 78", where)
             elif block.kind == COMMANDS:
@@ -148,12 +157,6 @@ class Reader:
                     expected = [self._change(one) for one in printed]
                     assert is_printed(expected, output), f"{where}: {command}\nprints:\n{output}"
         return done
-
-    def _settings(self, block: Block) -> Iterator[str]:
-        for line in block.lines:
-            setting = self._change(line).split(" #")[0].strip()
-            if setting:
-                yield setting
 
     def _change(self, text: str) -> str:
         for pattern, here in self._changes:
