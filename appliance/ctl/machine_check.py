@@ -47,7 +47,18 @@ def check_machine(settings: Settings, unit: Unit) -> MachineFindings:
     recordings = _run_as(unit.user, partial(_check_recordings, settings, unit))
     programs = _run_as(unit.user, partial(_check_programs, settings, unit))
     warnings = (*metrics, *recordings, *programs)
-    return MachineFindings((*files, *addresses, *directories), warnings)
+    return MachineFindings((*files, *addresses, *directories, *_check_boto3(settings)), warnings)
+
+
+def _check_boto3(settings: Settings) -> list[str]:
+    from appliance.recordings.objects.bucket_client import Boto3Missing, check_boto3
+
+    try:
+        if settings.s3.enabled:
+            check_boto3()
+    except Boto3Missing as error:
+        return [str(error)]
+    return []
 
 
 # --- as the user of the service ------------------------------------------------------------------

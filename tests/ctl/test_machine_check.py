@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from appliance.ctl.machine_check import check_machine
 from appliance.ctl.unit import Unit, add_unit_environment
 from appliance.settings.package_files import SOURCES
 from tests.doubles.certificates import make_certificate
-from tests.doubles.control import Done, run_ctl
+from tests.doubles.control import Done, ctl_environment, run_ctl
 from tests.doubles.ports import free_port
 from tests.doubles.redis_processes import short_directory
 from tests.doubles.settings import settings_of
@@ -64,6 +65,24 @@ def test_files_and_directories_are_tried(tmp_path: Path) -> None:
     assert state == "error: STATE_DIR: /dev/null is not a directory"
     problems = check(tmp_path, **broken).err.splitlines()
     assert len(problems) == 4
+
+
+def test_object_storage_needs_boto3(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['boto3'] = None; from appliance.__main__ import main"
+    environ = ctl_environment(tmp_path / "ctl.sock", LOADBALANCER_SECRET=SECRET)
+    environ |= {"STATE_DIR": str(tmp_path), "BIND": "tcp://127.0.0.1:0"}
+    environ |= {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; sys.exit(main(['config', 'check']))"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: S3_RECORDING needs boto3: install")
 
 
 def test_key_with_a_passphrase_is_refused_without_asking_for_it(tmp_path: Path) -> None:
