@@ -150,6 +150,26 @@ def test_certbot_hook_installs_the_selected_certificate(
     assert (done.stdout == "taken\n", done.returncode == 0) == (is_taken, not is_taken)
 
 
+def test_certbot_hook_gives_the_key_to_the_user_alone(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    for name in ("install", "mv", "systemctl"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{calls}\n')
+        (tmp_path / name).chmod(0o755)
+    script = DEB / "examples/certbot-deploy-hook"
+    environ = {"PATH": str(tmp_path), "RENEWED_LINEAGE": "/l"}
+
+    subprocess.run(["/bin/sh", script], env=environ, check=True)
+
+    made = [line for line in calls.read_text().splitlines() if line.startswith("install")]
+    owner = "-o _scalelite -g _scalelite -m"
+    tls = "/etc/scalelite-appliance/tls"
+    assert made == [
+        f"install -d {owner} 0700 {tls}",
+        f"install {owner} 0400 /l/fullchain.pem {tls}/.fullchain.pem.new",
+        f"install {owner} 0400 /l/privkey.pem {tls}/.privkey.pem.new",
+    ]
+
+
 def test_every_file_of_the_appliance_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]

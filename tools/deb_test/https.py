@@ -11,6 +11,7 @@ from tools.deb_test.scene import SETTLE_S, UNIT, Scene
 
 EXAMPLES = "/usr/share/doc/scalelite-appliance/examples"
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/scalelite-appliance"
+TLS = "/etc/scalelite-appliance/tls"
 LINEAGE = "/etc/letsencrypt/live/bbb.example.org"
 
 
@@ -21,13 +22,15 @@ def serve_https(scene: Scene) -> None:
         issue(scene, "first")
         machine.shell(f"install -D -m 755 {EXAMPLES}/certbot-deploy-hook {HOOK}")
         machine.shell(f"RENEWED_LINEAGE={LINEAGE} {HOOK}")
+        modes = machine.shell(f"stat --format='%a %U' {TLS} {TLS}/*").split("\n")
+        assert modes[:3] == ["700 _scalelite", *["400 _scalelite"] * 2], modes
         folder = f"/etc/systemd/system/{UNIT}.service.d"
         machine.shell(f"mkdir -p {folder} && cp {EXAMPLES}/privileged-port.conf {folder}/")
         machine.run("systemctl", "daemon-reload")
         scene.configure(
             PORT="443",
-            TLS_CERT_FILE="/etc/scalelite-appliance/tls/fullchain.pem",
-            TLS_KEY_FILE="/etc/scalelite-appliance/tls/privkey.pem",
+            TLS_CERT_FILE=f"{TLS}/fullchain.pem",
+            TLS_KEY_FILE=f"{TLS}/privkey.pem",
         )
         wait_for(lambda: subject() == "first", SETTLE_S, lambda: f"HTTPS, found {subject()}")
         status, body = fetch(scene.front.target("isMeetingRunning", {"meetingID": MEETING}))
@@ -40,7 +43,7 @@ def serve_https(scene: Scene) -> None:
         assert subject() == "renewed", subject()
         assert scene.main_pid() == pid
     with scene.step("an unreadable certificate does not replace the old one"):
-        machine.shell("echo broken >/etc/scalelite-appliance/tls/fullchain.pem")
+        machine.shell(f"echo broken >{TLS}/fullchain.pem")
         machine.run("systemctl", "reload", UNIT)
         assert subject() == "renewed", subject()
         machine.run("rm", HOOK, f"/etc/systemd/system/{UNIT}.service.d/privileged-port.conf")
