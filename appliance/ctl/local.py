@@ -51,7 +51,7 @@ def check_configuration(console: Console, client: ControlClient, args: Namespace
     """
     # Imported here: no other command needs the parsers of the variables.
     from appliance import settings
-    from appliance.ctl.machine_check import check_machine
+    from appliance.ctl.machine_check import check_backups, check_machine
     from appliance.ctl.unit import add_unit_environment, read_unit
 
     is_root = os.geteuid() == 0
@@ -65,7 +65,7 @@ def check_configuration(console: Console, client: ControlClient, args: Namespace
         print(error, file=console.err)
         return CONFIG
     found = check_machine(loaded, unit)
-    warnings = (*loaded.warnings, *found.warnings)
+    warnings = (*loaded.warnings, *found.warnings, *check_backups(environ))
     if console.as_json:
         console.line(settings.render_check_json(rows, warnings, found.problems))
     else:

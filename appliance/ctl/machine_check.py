@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from appliance.ctl.unit import Unit
+from appliance.ctl.unit import BACKUP_UNIT, Unit, read_unit
 from appliance.settings import Settings
 from appliance.settings.addresses import leaves_ipv4
 from appliance.settings.model import Bind
@@ -48,6 +48,15 @@ def check_machine(settings: Settings, unit: Unit) -> MachineFindings:
     programs = _run_as(unit.user, partial(_check_programs, settings, unit))
     warnings = (*metrics, *recordings, *programs)
     return MachineFindings((*files, *addresses, *directories, *_check_boto3(settings)), warnings)
+
+
+def check_backups(environ: Mapping[str, str]) -> list[str]:
+    """Return why the daily backups of the package would fail."""
+    directory = environ.get("BACKUP_DIR", "").strip()
+    if directory and read_unit(environ, BACKUP_UNIT).protects(Path(directory)):
+        text = "its options make it read-only, or hide it; use a directory below /var, for example"
+        return [f"BACKUP_DIR: {directory} cannot be used by {BACKUP_UNIT}: {text}"]
+    return []
 
 
 def _check_boto3(settings: Settings) -> list[str]:

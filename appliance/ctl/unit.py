@@ -13,12 +13,14 @@ from pathlib import Path
 from appliance.settings.package_files import SOURCES
 
 UNIT = "scalelite-appliance.service"
+BACKUP_UNIT = "scalelite-appliance-backup.service"
 SERVICE_USER = "_scalelite"
 """Of the package, where systemd cannot be asked."""
 _PROPERTIES = (
     *("LoadState", "User", "Environment", "AmbientCapabilities", "ReadWritePaths"),
     *("StateDirectory", "RuntimeDirectory", "ProtectSystem", "ProtectHome", "PrivateTmp"),
 )
+_SYSTEM = (Path("/usr"), Path("/boot"), Path("/efi"), Path("/etc"))
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 _SHOW_S = 3.0
@@ -61,9 +63,12 @@ class Unit:
 
     def protects(self, path: Path) -> str:
         """Return why the service cannot write to a directory; empty: it can."""
-        if self.values.get("ProtectSystem") != "strict" or _is_below(path, self._writable()):
-            return self.hides(path)
-        return f"ReadWritePaths={path} is missing in a drop-in (`systemctl edit {UNIT[:-8]}`)"
+        system = self.values.get("ProtectSystem")
+        if system == "strict" and not _is_below(path, self._writable()):
+            return f"ReadWritePaths={path} is missing in a drop-in (`systemctl edit {UNIT[:-8]}`)"
+        if system == "full" and _is_below(path, _SYSTEM):
+            return f"{path}: ProtectSystem= makes it read-only"
+        return self.hides(path)
 
     def makes(self, path: Path) -> bool:
         """Return whether systemd makes a directory at the start, for the user of the service."""
@@ -84,13 +89,13 @@ def _is_below(path: Path, directories: list[Path] | tuple[Path, ...]) -> bool:
     return any(path.is_relative_to(one) for one in directories)
 
 
-def read_unit(environ: Mapping[str, str]) -> Unit:
-    """Read the unit; an empty one unless this is the package's program outside the service."""
+def read_unit(environ: Mapping[str, str], name: str = UNIT) -> Unit:
+    """Read a unit; an empty one unless this is the package's program outside the service."""
     if SOURCES not in environ or environ.get("CREDENTIALS_DIRECTORY"):
         return Unit()
     import subprocess
 
-    command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", UNIT]
+    command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", name]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SHOW_S, check=False, env=os.environ

@@ -227,7 +227,8 @@ BACKUP_PASSPHRASE = Variable(
 )  # fmt: skip
 BACKUP_DIR = Variable(
     "BACKUP_DIR", PATH, None,
-    "Used by the package only: where the daily backups are, of which 7 and 4 weekly ones are kept.",
+    "Used by the package only: where the daily backups are, of which 7 and 4 weekly ones are kept."
+    " Their unit cannot write below /home, /root, /usr, /boot, /etc, /tmp and /var/tmp.",
     default_text="/var/backups/scalelite-appliance",
 )  # fmt: skip
 DEFAULT_LOCALE = Variable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from appliance.settings import access_variables as a
@@ -90,20 +90,30 @@ def _listener_conflicts(values: Values) -> Iterator[SettingProblem]:
 
 def _address_conflicts(values: Values, socket: str) -> Iterator[SettingProblem]:
     """Find addresses that two listeners would share. Source: ip(7), ipv6(7)."""
-    console = values.find(a.CONSOLE_BIND) if values.get(a.CONSOLE_ENABLED) else ()
     others = [("CTL_SOCKET", Bind("unix", path=socket))]
+    for name, bind in _serving_binds(values):
+        for text in _takers(name, bind, others):
+            yield SettingProblem(name, None, text)
+        others.append((name, bind))
+
+
+def _serving_binds(values: Values) -> Iterator[tuple[str, Bind]]:
+    """Yield the addresses that the appliance does not start without."""
+    console = values.find(a.CONSOLE_BIND) if values.get(a.CONSOLE_ENABLED) else ()
     for name, binds in (
         ("BIND", web_binds(values)),
         ("FSAPI_BIND", values.find(p.FSAPI_BIND) or ()),
         ("CONSOLE_BIND", console or ()),
     ):
         for bind in binds:
-            for other_name, other in others:
-                if _overlap(bind, other, one_variable=name == other_name):
-                    place = "" if bind == other else f"{other} of "
-                    text = f"{bind} is taken by {place}{other_name}"
-                    yield SettingProblem(name, None, text)
-            others.append((name, bind))
+            yield name, bind
+
+
+def _takers(name: str, bind: Bind, others: Iterable[tuple[str, Bind]]) -> Iterator[str]:
+    for other_name, other in others:
+        if _overlap(bind, other, one_variable=name == other_name):
+            place = "" if bind == other else f"{other} of "
+            yield f"{bind} is taken by {place}{other_name}"
 
 
 def _overlap(one: Bind, other: Bind, *, one_variable: bool) -> bool:
@@ -161,6 +171,9 @@ def find_likely_mistakes(values: Values) -> Iterator[str]:
     binds = values.find(a.BIND) or ()
     if values.is_set(a.TLS_CERT_FILE) and binds and all(bind.scheme != "ssl" for bind in binds):
         yield "TLS_CERT_FILE: not used, because BIND has no ssl:// address"
+    for bind in values.find(a.METRICS_BIND) or ():
+        for text in _takers("METRICS_BIND", bind, _serving_binds(values)):
+            yield f"METRICS_BIND: {text}, so metrics are not served"
     yield from _weight_mistakes(values)
     if values.find(p.FSAPI_PASSWORD) == "":
         # With a colon the log would take the next word for the password, and mask it.

@@ -8,8 +8,10 @@ Source: systemd.exec(5), EnvironmentFile=; `make deb-test` compares with a real 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EXPORTED = re.compile(r"export[ \t]+([A-Za-z_][A-Za-z0-9_]*)")
 _BLANKS = re.compile(r"[ \t\r]*")
 _SINGLE_QUOTED = re.compile(r"'([^']*)(?:'|\Z)")
 _DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\Z)', re.DOTALL)
@@ -23,7 +25,16 @@ def parse_environment_file(text: str) -> dict[str, str]:
 
     Lines without `=` and invalid names are ignored.
     """
-    found: dict[str, str] = {}
+    return {name: value for name, value in _assignments(text) if _NAME.fullmatch(name)}
+
+
+def find_exported(text: str) -> list[str]:
+    """Return the variables that a file has with `export`, as in a script; they are ignored."""
+    return [found[1] for name, _ in _assignments(text) if (found := _EXPORTED.fullmatch(name))]
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each value with what stands before its `=`."""
     position = 0
     while position < len(text):
         end = text.find("\n", position)
@@ -33,9 +44,7 @@ def parse_environment_file(text: str) -> dict[str, str]:
             position = end + 1
             continue
         value, position = _parse_value(text, position + len(head) + 1)
-        if _NAME.fullmatch(head.strip()):
-            found[head.strip()] = value
-    return found
+        yield head.strip(), value
 
 
 def _parse_value(text: str, position: int) -> tuple[str, int]:

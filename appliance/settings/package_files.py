@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from appliance.settings.environment_file import parse_environment_file
+from appliance.settings.environment_file import find_exported, parse_environment_file
 
 SOURCES = "APPLIANCE_SOURCES"
 """Variable with the file of each added value, one `NAME=PATH` a line, for `config check`."""
@@ -18,6 +18,7 @@ _CONFIGURATION = "etc/default/scalelite-appliance"
 _SECRETS = "etc/scalelite-appliance/secrets.env"
 _DEFAULTS = "usr/share/scalelite-appliance/defaults.env"
 _CREDENTIAL = "secrets.env"
+_EXPORT = "export "
 _MAX_BYTES = 1024 * 1024
 _ALTERNATIVES = {
     "LOADBALANCER_SECRET": ("LOADBALANCER_SECRETS", "LOADBALANCER_SECRETS_FILE"),
@@ -50,6 +51,7 @@ def complete_environment(environ: MutableMapping[str, str], root: Path = Path("/
         except OSError:
             unreadable.append(str(shown))
             continue
+        sources += [f"{_EXPORT}{name}={shown}" for name in find_exported(text)]
         missing = _missing(parse_environment_file(text), environ, path is configuration)
         environ.update(missing)
         sources += [f"{name}={shown}" for name in missing]
@@ -66,6 +68,13 @@ def _missing(
         return any(environ.get(one, "").strip() for one in (name, f"{name}_FILE", *others))
 
     return {name: value for name, value in found.items() if not is_set(name)}
+
+
+def exported_names(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the variables that a file has with `export`, which systemd ignores, and the file."""
+    lines = environ.get(SOURCES, "").split("\n")
+    found = [line.removeprefix(_EXPORT) for line in lines if line.startswith(_EXPORT)]
+    return [(name, path) for name, _, path in (line.partition("=") for line in found)]
 
 
 def source_of(name: str, environ: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from appliance.settings import (
 )
 from appliance.settings.addresses import POSTGRESQL, REDIS
 from appliance.settings.kinds import Kind
-from appliance.settings.package_files import SOURCES, source_of
+from appliance.settings.package_files import SOURCES, exported_names, source_of
 from appliance.settings.param_rules import RuleError
 from appliance.settings.table import Variable
 from appliance.settings.typo_suggestions import suggest_name
@@ -198,7 +198,10 @@ def _quoted(text: str) -> str:
 def _unknown_names(environ: Mapping[str, str]) -> list[str]:
     accepted = KNOWN_NAMES | frozenset(recording_variables.WITHOUT_MEANING)
     files = {f"{name}_FILE": name for name in KNOWN_NAMES}
-    warnings = []
+    warnings = [
+        f"{name} in {path} is ignored: remove the `export` before it"
+        for name, path in exported_names(environ)
+    ]
     for name in sorted(environ.keys() - accepted - {SOURCES}):
         if name in files:
             warnings.append(f"{name} is ignored: only a secret can come from a file")

@@ -260,6 +260,27 @@ def test_unit_hides_homes_and_temporary_files() -> None:
     assert unit.hides(Path("/etc/ssl/key.pem")) == Unit().hides(Path("/root/key.pem")) == ""
 
 
+@pytest.mark.parametrize("path", ["/home/a", "/etc/backups", "/tmp/a", "/srv/backups"])
+def test_directory_that_the_backup_unit_cannot_write_is_warned_about(
+    tmp_path: Path, path: str
+) -> None:
+    lines = ("LoadState=loaded", "ProtectSystem=full", "ProtectHome=yes", "PrivateTmp=yes")
+    fake = tmp_path / "systemctl"
+    output = "".join(f"    echo {line}\n" for line in lines)
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *backup*)\n{output};;\nesac\n')
+    fake.chmod(0o755)
+    variables = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        SOURCES: f"STATE_DIR={tmp_path}/defaults.env",
+    }
+
+    done = check(tmp_path, BACKUP_DIR=path, **variables)
+
+    text = f"warning: BACKUP_DIR: {path} cannot be used by scalelite-appliance-backup.service"
+    assert done.code == 0
+    assert (text in done.out) == (path != "/srv/backups")
+
+
 def test_directory_that_systemd_makes_need_not_exist() -> None:
     unit = Unit({"User": "nobody", "RuntimeDirectory": "none-of-scalelite"})
     settings = settings_of(

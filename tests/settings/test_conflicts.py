@@ -180,6 +180,10 @@ def test_long_default_of_the_control_socket_is_refused() -> None:
             "TLS_CERT_FILE: not used",
         ),
         ({"FSAPI_PASSWORD": ""}, "FSAPI_PASSWORD is empty, so"),
+        (
+            {"PORT": "1", "METRICS_BIND": "tcp://127.0.0.1:1"},
+            "METRICS_BIND: tcp://127.0.0.1:1 is taken by tcp://0.0.0.0:1 of BIND, so metrics are",
+        ),
         ({"LOAD_PER_USER": "0", "LOAD_PER_VIDEO": "0"}, "LOAD_PER_USER: all weights are 0"),
         (
             {"LOAD_PER_VIDEO": "3", "LOAD_COUNT_MODERATORS_TWICE": "true"},
@@ -192,6 +196,10 @@ def test_likely_mistake_is_reported_with_a_warning(variables: dict[str, str], st
 
     assert warning.startswith(start)
     assert mask_text(warning) == warning  # as the log writes it
+
+
+def test_metrics_may_have_an_address_of_their_own() -> None:
+    assert settings_of(PORT="1", METRICS_BIND="tcp://127.0.0.1:2").warnings == ()
 
 
 def test_bad_secret_key_base_is_one_problem_not_two() -> None:

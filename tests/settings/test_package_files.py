@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from appliance.settings import load_settings
 from appliance.settings.check import describe_settings
 from appliance.settings.package_files import complete_environment
 
@@ -48,6 +49,19 @@ def test_environment_takes_precedence_over_the_files_in_their_order(
         "LOADBALANCER_SECRET": "made",
         "STATE_DIR": "/var/lib/x",
     }
+
+
+def test_export_in_a_file_is_warned_about(tmp_path: Path) -> None:
+    configuration = "export PORT=3001\nDEFAULT_LOCALE_X='a\nexport X=c'\n"
+    write(tmp_path, configuration=configuration, secrets="LOADBALANCER_SECRET=made\n")
+    environ: dict[str, str] = {}
+
+    complete_environment(environ, tmp_path)
+
+    assert "PORT" not in environ
+    assert list(load_settings(environ, is_root=False).warnings) == [
+        f"PORT in {tmp_path / CONFIGURATION} is ignored: remove the `export` before it"
+    ]
 
 
 def test_value_of_the_package_is_not_added_when_an_alternative_is_set(tmp_path: Path) -> None:
