@@ -27,6 +27,8 @@ usage: scalelite-appliance COMMAND
 """
 
 _COMMANDS = ("run", "ctl", "database", "secret", "config", "takeover", "simulate", "version")
+_VERSION = ("--version", "-V")
+_HELP = ("help", "--help", "-h")
 EX_FAILED = 1
 EX_USAGE = 2
 EX_CONFIG = 78
@@ -46,28 +48,28 @@ def run_command(words: Sequence[str]) -> int:
             return _ctl(words)
         case ["simulate", *_] | ["takeover", *_]:
             return _ctl(words)
-        case ["--version"] | ["-V"]:
+        case [word] if word in _VERSION:
             print(f"scalelite-appliance {__version__}")
             return 0
-        case ["help"] | ["--help"] | ["-h"]:
+        case [word] if word in _HELP:
             print(USAGE, end="")
             return 0
-    print(_suggest(words) or USAGE, end="", file=sys.stderr)
+    print(_explain(words) if words else USAGE, end="", file=sys.stderr)
     return EX_USAGE
 
 
-def _suggest(words: Sequence[str]) -> str:
-    """Return a line with the command that was probably meant; empty: there is none."""
+def _explain(words: Sequence[str]) -> str:
+    """Return what is wrong with a command, and what was probably meant, else the usage."""
     from appliance.ctl.arguments import did_you_mean
     from appliance.ctl.commands import is_command
 
-    if not words or words[0] in _COMMANDS:
-        return ""
+    if words[0] in (*_COMMANDS, *_VERSION, *_HELP):
+        return f"scalelite-appliance: {words[0]} takes no arguments: {words[1]}\n{USAGE}"
     if is_command(words):
         hint = f"; did you mean: ctl {words[0]}?"
     else:
         hint = did_you_mean(words[0], _COMMANDS)
-    return f"scalelite-appliance: no such command: {words[0]}{hint}\n" if hint else ""
+    return f"scalelite-appliance: no such command: {words[0]}{hint}\n{'' if hint else USAGE}"
 
 
 # --- ctl -----------------------------------------------------------------------------------------

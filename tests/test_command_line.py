@@ -31,12 +31,21 @@ def test_help_is_printed(capsys: pytest.CaptureFixture[str], words: list[str]) -
     assert capsys.readouterr().out == USAGE
 
 
-@pytest.mark.parametrize("words", [[], ["bogus"], ["run", "x"], ["-V", "x"], [""]])
-def test_usage_is_printed_to_standard_error(
-    capsys: pytest.CaptureFixture[str], words: list[str]
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        ([], ""),
+        (["bogus"], "scalelite-appliance: no such command: bogus\n"),
+        (["run", "x"], "scalelite-appliance: run takes no arguments: x\n"),
+        (["-V", "x"], "scalelite-appliance: -V takes no arguments: x\n"),
+        ([""], "scalelite-appliance: no such command: \n"),
+    ],
+)
+def test_usage_is_printed_to_standard_error_after_the_mistake(
+    capsys: pytest.CaptureFixture[str], words: list[str], mistake: str
 ) -> None:
     assert run_command(words) == EX_USAGE
-    assert capsys.readouterr() == ("", USAGE)
+    assert capsys.readouterr() == ("", f"{mistake}{USAGE}")
 
 
 @pytest.mark.parametrize(

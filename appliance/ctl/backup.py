@@ -82,6 +82,8 @@ def backup(console: Console, client: ControlClient, args: Namespace) -> int:
     from appliance.ctl.backup_file import BackupWriter
     from appliance.system.new_file import new_file
 
+    if args.file == "-":
+        raise ControlError("name a file: a backup that ends early must not look like one")
     passphrase = _read_passphrase(console, args, repeat=True)
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     path: str = os.path.join(args.file, f"pool-{created[:10]}.json") if args.rotate else args.file
@@ -149,6 +151,9 @@ def restore(console: Console, client: ControlClient, args: Namespace) -> int:
         file = open(args.file, "rb")  # noqa: SIM115
     except OSError as error:
         raise BackupError(f"{args.file}: {error.strerror}") from None
+    if not file.seekable():
+        text = "it can be read only once, and is checked before it is restored: copy it to a file"
+        raise BackupError(f"{args.file}: {text}")
     with file, waiting(console, "restoring"):
         reader = BackupReader(file, passphrase)
         reader.verify()

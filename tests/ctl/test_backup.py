@@ -1,10 +1,16 @@
-"""Which backups of a directory are kept. The commands: tests/end_to_end/test_backup.py."""
+"""Which backups of a directory are kept, and which files are refused.
+
+The commands: tests/end_to_end/test_backup.py.
+"""
 
 from __future__ import annotations
 
+import os
 from datetime import date, timedelta
+from pathlib import Path
 
 from appliance.ctl.backup import choose_old
+from tests.doubles.control import run_ctl
 
 
 def test_seven_days_and_the_last_of_four_weeks_are_kept() -> None:
@@ -34,3 +40,20 @@ def test_other_files_are_left_alone() -> None:
     names = ["notes", "pool-2026-13-45.json", "pool-2020-01-01.json.old", ".pool-2020-01-01.json"]
 
     assert choose_old(names) == []
+
+
+def test_pipe_and_standard_output_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    passphrase = {"BACKUP_PASSPHRASE": "p"}
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR)  # so that nothing waits for the other end
+    socket = tmp_path / "ctl.sock"
+
+    read = run_ctl(socket, "restore", str(pipe), **passphrase)
+    os.close(end)
+    written = run_ctl(socket, "backup", "-", **passphrase)
+
+    assert (read.code, written.code) == (1, 1)
+    assert read.err.startswith(f"{pipe}: it can be read only once, and is checked before")
+    assert written.err.startswith("name a file: ")
+    assert not Path("-").exists()
