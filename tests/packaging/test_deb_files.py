@@ -186,6 +186,17 @@ def test_every_file_of_the_appliance_is_installed() -> None:
     assert sorted(map(str, data - installed)) == []
 
 
+def test_links_of_the_installed_readme_are_to_installed_files() -> None:
+    script = DEB / "installed-paths.sed"
+    done = subprocess.run(
+        ["sed", "-E", "-f", script, ROOT / "README.md"], capture_output=True, text=True, check=True
+    )
+    installed = {*(DEB / "debian/scalelite-appliance.docs").read_text().split(), "copyright"}
+
+    links = re.findall(r"\]\((?!https?:|/)([^)#]+)", done.stdout)
+    assert [one for one in links if one.partition("/")[0] not in installed] == []
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_installed_document_names_installed_files(page: Path) -> None:
     script = DEB / "installed-paths.sed"
