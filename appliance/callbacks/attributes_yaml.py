@@ -105,7 +105,7 @@ def _pairs(root: yaml.MappingNode) -> list[tuple[str, yaml.Node]]:
 
 def _name(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode) or node.tag not in (_STRING, *_SYMBOLS):
-        raise InvalidCallbackData("a key that is no symbol")
+        raise InvalidCallbackData("a key that is not a symbol")
     return str(node.value).removeprefix(":").strip('"')
 
 
@@ -117,7 +117,7 @@ def _value(node: yaml.Node) -> str:
             return base64.b64decode(node.value).decode("utf-8", "replace")
         except (binascii.Error, ValueError):
             raise InvalidCallbackData("not base64") from None
-    raise InvalidCallbackData("a value that is no text")
+    raise InvalidCallbackData("a value that is not text")
 
 
 def _is_null(node: yaml.Node) -> bool:

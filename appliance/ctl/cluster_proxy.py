@@ -109,7 +109,7 @@ class _Watch:
     def run(self) -> int:
         """Compare and write until the process is stopped; returns if there is no directory."""
         if not self._path.parent.is_dir():
-            self._console.error(f"{self._path.parent} is no directory")
+            self._console.error(f"{self._path.parent} is not a directory")
             return FAILED
         while True:
             self._look()

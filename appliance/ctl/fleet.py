@@ -65,7 +65,7 @@ def show_plan(console: Console, client: ControlClient, args: Namespace) -> int:
         console.line("There is nothing to do.")
     console.line()
     if not found["hooks"]:
-        console.line("Nobody is asked: set AUTOSCALE_URL or AUTOSCALE_COMMAND.")
+        console.line("No autoscaler is configured: set AUTOSCALE_URL or AUTOSCALE_COMMAND.")
     for hook in found["hooks"]:
         console.line(console.wrapped(_describe_hook(hook), "  "))
     return DONE
@@ -74,9 +74,9 @@ def show_plan(console: Console, client: ControlClient, args: Namespace) -> int:
 def _describe_hook(hook: Mapping[str, Any]) -> str:
     name = f"AUTOSCALE_{hook['name'].upper()}"
     if hook["told"] is None:
-        text = f"{name} was told nothing yet"
+        text = f"{name} has not been notified yet"
     else:
-        text = f"{name} was told last at {hook['told']}: {hook['desired_servers']} needed"
+        text = f"{name} was last notified at {hook['told']}: {hook['desired_servers']} needed"
     if hook["waiting"]:
         text += f"; waiting: {', '.join(event['event'] for event in hook['waiting'])}"
     if hook["failures"]:

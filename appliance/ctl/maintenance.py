@@ -88,7 +88,7 @@ def _find_misuse(args: Namespace, given: Mapping[str, Any]) -> str:
     if given:
         return f"{args.what} takes no --{next(iter(given))}"
     if args.what == LIST and args.window is not None:
-        return "list takes no more words"
+        return "list takes no further arguments"
     if args.what == CANCEL and args.window is None:
         return "give the window or the server: cancel ID|WINDOW"
     return ""

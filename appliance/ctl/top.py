@@ -48,7 +48,7 @@ def add_top(commands: Commands[Any]) -> None:
     """Add the command `top`."""
     about = "show servers, calls and events as they change; keys sort, cordon, drain and enable"
     command = add_command(commands, "top", run_top, about, "top --interval 1")
-    about = "time between two looks (2 s)"
+    about = "refresh interval (2 s)"
     command.add_argument(
         "--interval", metavar="S", type=parse_positive_number, default=2.0, help=about
     )

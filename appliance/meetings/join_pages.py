@@ -25,8 +25,7 @@ FALLBACK: Texts = {
     },
     "join_full": {
         "title": "This meeting is full",
-        "info": "The maximum number of people is reached. You can try again when somebody has "
-        "left.",
+        "info": "The maximum number of people is reached. You can try again when someone has left.",
         "action": "Try again",
     },
     "join_all_full": {

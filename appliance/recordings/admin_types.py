@@ -90,7 +90,7 @@ def _read_metadata(fields: Mapping[str, Any], name: str) -> dict[str, str]:
         if key.lower().startswith(TENANT_PREFIX):
             raise BadRequest(f"{key} is set by `recordings add-to-tenant` alone")
         if not is_xml_name(key.lower()):
-            raise BadRequest(f"{key!r} cannot be a key: it is no name that XML can have")
+            raise BadRequest(f"{key!r} cannot be a key: it is not a valid XML name")
     return pairs
 
 

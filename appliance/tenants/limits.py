@@ -44,7 +44,7 @@ def check_limit(name: str, value: str) -> str:
     0 allows nothing, but for max_duration, where BBB takes it for no limit.
     """
     if name not in LIMITS:
-        raise ValueError(f"{name} is no limit; there are {', '.join(LIMITS)}")
+        raise ValueError(f"{name} is not a limit; there are {', '.join(LIMITS)}")
     value = value.strip()
     if not value:
         return ""

@@ -205,7 +205,7 @@ def check_setting(setting: TenantSetting) -> TenantSetting:
         except ValueError as error:
             raise UnacceptableValue(str(error)) from None
         if setting.param == RETENTION_PARAM:
-            raise UnacceptableValue(f"{RETENTION_PARAM} is no parameter of a call")
+            raise UnacceptableValue(f"{RETENTION_PARAM} is not a parameter of a call")
     if setting.call and setting.call not in CALLS:
         raise UnacceptableValue("call must be create or join, or be left out")
     return setting

@@ -120,4 +120,4 @@ async def test_file_stays_while_the_appliance_is_away(
             assert file.read_text() == "# as it was\n"
         missing = tmp_path / "nowhere" / "proxy.conf"
         done = await pool.control.ctl("cluster-proxy", "nginx", "--watch", str(missing))
-        assert (done.code, "is no directory" in done.err) == (1, True)
+        assert (done.code, "is not a directory" in done.err) == (1, True)

@@ -68,7 +68,7 @@ async def test_a_tenant_is_addressed_by_name_and_wrong_limits_are_refused(
 
     for word, code, reason in (
         ("max_users", 2, "'max_users' is not name=value"),
-        ("max_rooms=1", 1, "max_rooms is no limit; there are max_meetings"),
+        ("max_rooms=1", 1, "max_rooms is not a limit; there are max_meetings"),
         ("max_users=-1", 1, "max_users must be a whole number"),
     ):
         done = await control.ctl("tenants", "limits", "school", "max_meetings=3", word)

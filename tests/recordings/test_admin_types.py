@@ -92,7 +92,7 @@ def test_changes_are_read() -> None:
     [
         ({"metadata": {"tenant-id": "x"}}, "add-to-tenant"),
         ({"metadata": {"Tenant-Id": "x"}}, "add-to-tenant"),
-        ({"metadata": {"no name": "x"}}, "no name that XML can have"),
+        ({"metadata": {"no name": "x"}}, "not a valid XML name"),
         ({"metadata": {"a": 5}}, "must be a text"),
         ({"metadata": {"a": "\0"}}, "must be a text"),
         ({"metadata": ["a"]}, "must be a JSON object"),

@@ -22,8 +22,8 @@ UPLOAD_TOKEN: dict[str, Any] = {
 _ANSWERS = {
     201: "The tar is on the disk; it is imported now.",
     400: "There is no tar: the body is empty.",
-    401: "The token is not good.",
-    404: "This is no recordID, or recordings are disabled.",
+    401: "The token is not valid.",
+    404: "This is not a recordID, or recordings are disabled.",
     408: "The body did not arrive.",
     413: "The body is larger than RECORDING_MAX_BYTES.",
     503: "Redis is not reachable, or the spool cannot be written: try again later.",

@@ -169,7 +169,7 @@ def parse_time(name: str, text: str) -> Moment:
         at = datetime.fromisoformat(f"{day}T{clock.replace(',', '.')}{offset}")
         ms = round((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
     except (ValueError, OverflowError):
-        raise UnacceptableValue(f"{name} is no time that exists: {text[:40]!a}") from None
+        raise UnacceptableValue(f"{name} is not a time that exists: {text[:40]!a}") from None
     if zone is not None:
         _check_zone(name, zone, at)
     return Moment(ms, zone or "")

@@ -37,7 +37,7 @@ def test_limits_are_read_by_tenant_and_empty_ones_are_removed() -> None:
 @pytest.mark.parametrize(
     ("tenants", "problem"),
     [
-        ("school: {limits: {max_rooms: 1}}", "line 7: tenant school: max_rooms is no limit"),
+        ("school: {limits: {max_rooms: 1}}", "line 7: tenant school: max_rooms is not a limit"),
         ("school: {limits: {max_users: many}}", "line 7: tenant school: max_users must be"),
         ("school: {limits: {max_users: [1]}}", "tenant school: max_users must be a number"),
         ("school: {limits: 5}", "tenant school: `limits` must map names to values"),
