@@ -47,6 +47,7 @@ from appliance.recordings.admin_calls import RECORDING_CALLS
 from appliance.recordings.imports.admin_calls import IMPORT_CALLS
 from appliance.recordings.objects.admin_calls import MOVE_CALLS
 from appliance.recordings.player.admin_calls import PLAYER_CALLS
+from appliance.recordings.retention_calls import RETENTION_CALLS
 from appliance.servers.admin_calls import SERVER_CALLS
 from appliance.servers.admin_pool_calls import POOL_CALLS
 from appliance.servers.cluster_proxy_calls import CLUSTER_PROXY_CALLS
@@ -100,7 +101,7 @@ _TABLES: tuple[_Table[Any], ...] = (
     _Table(EVENT_CALLS, lambda features: features.events),
     _Table(METRICS_CALLS, lambda features: features.exposition),
     _Table(
-        (*RECORDING_CALLS, *IMPORT_CALLS, *MOVE_CALLS, *PLAYER_CALLS),
+        (*RECORDING_CALLS, *RETENTION_CALLS, *IMPORT_CALLS, *MOVE_CALLS, *PLAYER_CALLS),
         lambda features: features.recordings,
     ),
     _Table(TAKEOVER_CALLS, lambda features: features.takeover),

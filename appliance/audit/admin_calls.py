@@ -97,9 +97,15 @@ async def _audit(trail: AuditTrail, call: Call[AuditRequest]) -> list[AuditEntry
 
 AUDIT_CALLS: tuple[AdminCall[AuditTrail], ...] = (
     AdminCall(
-        *("audit", "GET", _audit, "audit"),
-        "The audit trail: all changes that people, programs and the appliance made, newest first.",
-        [
+        name="audit",
+        method="GET",
+        handler=_audit,
+        group="audit",
+        summary=(
+            "The audit trail: all changes that people, programs and the appliance made, "
+            "newest first."
+        ),
+        example=[
             AuditEntryJson(
                 time="2026-11-25T10:40:07Z",
                 who="token helpdesk 203.0.113.5",

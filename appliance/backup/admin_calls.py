@@ -110,9 +110,12 @@ _EXAMPLE = {"servers": CountJson(3, 3), "recordings": CountJson(1204, 1200, 4)}
 
 BACKUP_CALLS: tuple[AdminCall[BackupDeps], ...] = (
     AdminCall(
-        *("writeBackup", "POST", _write, "backup"),
-        "Writes the pool, secrets included, into a pipe that is passed with the request.",
-        BackupJson({"servers": CountJson(3), "recordings": CountJson(1204)}),
+        name="writeBackup",
+        method="POST",
+        handler=_write,
+        group="backup",
+        summary="Writes the pool, secrets included, into a pipe that is passed with the request.",
+        example=BackupJson({"servers": CountJson(3), "recordings": CountJson(1204)}),
         role=Role.ADMIN,
         request={"part": "all"},
         logs="backup_written",
@@ -120,9 +123,12 @@ BACKUP_CALLS: tuple[AdminCall[BackupDeps], ...] = (
         deadline_s=HOLD_S,
     ),
     AdminCall(
-        *("restoreBackup", "POST", _restore, "backup"),
-        "Restores a pool from a pipe that is passed with the request.",
-        BackupJson(_EXAMPLE),
+        name="restoreBackup",
+        method="POST",
+        handler=_restore,
+        group="backup",
+        summary="Restores a pool from a pipe that is passed with the request.",
+        example=BackupJson(_EXAMPLE),
         role=Role.ADMIN,
         request={"mode": "empty", "dry_run": False},
         refusals={409: "The stores have something else than the backup."},

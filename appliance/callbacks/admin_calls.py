@@ -225,9 +225,14 @@ _CHANGED_EXAMPLE = ChangedCallbacksJson(ids=[_ID], unchanged=[], problems=[])
 
 CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
     AdminCall(
-        *("listCallbacks", "GET", _list, "callbacks"),
-        "The calls to front-ends that wait or were made in the last week, the newest first.",
-        CallbacksJson(
+        name="listCallbacks",
+        method="GET",
+        handler=_list,
+        group="callbacks",
+        summary=(
+            "The calls to front-ends that wait or were made in the last week, the newest first."
+        ),
+        example=CallbacksJson(
             callbacks=[
                 CallbackJson(
                     id=_ID,
@@ -252,27 +257,40 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("retryCallbacks", "POST", _retry, "callbacks"),
-        "Tries callbacks now, and for another day: those named, also if they wait or are done.",
-        _CHANGED_EXAMPLE,
+        name="retryCallbacks",
+        method="POST",
+        handler=_retry,
+        group="callbacks",
+        summary=(
+            "Tries callbacks now, and for another day: those named, also if they wait or are done."
+        ),
+        example=_CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_retried_by_hand",
         audited=_audited("pending"),
         role=Role.OPERATOR,
     ),
     AdminCall(
-        *("dropCallbacks", "POST", _drop, "callbacks"),
-        "Takes callbacks that wait or failed out of the queue, so that they are never sent.",
-        _CHANGED_EXAMPLE,
+        name="dropCallbacks",
+        method="POST",
+        handler=_drop,
+        group="callbacks",
+        summary=(
+            "Takes callbacks that wait or failed out of the queue, so that they are never sent."
+        ),
+        example=_CHANGED_EXAMPLE,
         request={"ids": [_ID]},
         logs="callbacks_dropped",
         audited=_audited("dropped"),
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("listAnalytics", "GET", _list_analytics, "analytics"),
-        "The reports about meetings that are kept (ANALYTICS_STORE), the newest first.",
-        StoredReportsJson(
+        name="listAnalytics",
+        method="GET",
+        handler=_list_analytics,
+        group="analytics",
+        summary="The reports about meetings that are kept (ANALYTICS_STORE), the newest first.",
+        example=StoredReportsJson(
             [
                 StoredReportJson(
                     id=_RUN_ID,
@@ -288,9 +306,12 @@ CALLBACK_CALLS: tuple[AdminCall[CallbackDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("getAnalytics", "GET", _get_analytics, "analytics"),
-        "One report, as the server wrote it, with `customer`.",
-        ReportJson(
+        name="getAnalytics",
+        method="GET",
+        handler=_get_analytics,
+        group="analytics",
+        summary="One report, as the server wrote it, with `customer`.",
+        example=ReportJson(
             id=_RUN_ID,
             report={"version": "1.0", "meeting_id": "room-7", "customer": "school", "data": {}},
         ),

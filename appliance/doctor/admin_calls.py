@@ -12,7 +12,8 @@ from appliance.admin_calls.fields import NoFields
 from appliance.doctor.deps import DoctorDeps
 from appliance.doctor.doctor import examine, inspect_server
 from appliance.doctor.findings import Finding, Level
-from appliance.servers.admin_calls import NO_SERVER, ServerIdRequest
+from appliance.servers.admin_calls import NO_SERVER
+from appliance.servers.admin_requests import ServerIdRequest
 from appliance.servers.admin_types import SERVER_ID
 
 
@@ -70,9 +71,12 @@ async def _inspect_server(deps: DoctorDeps, call: Call[ServerIdRequest]) -> Insp
 
 DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
     AdminCall(
-        *("doctor", "POST", _doctor, "pool"),
-        "Inspects stores, directories, clocks, secrets and servers, within 10 s.",
-        DoctorJson(
+        name="doctor",
+        method="POST",
+        handler=_doctor,
+        group="pool",
+        summary="Inspects stores, directories, clocks, secrets and servers, within 10 s.",
+        example=DoctorJson(
             healthy=False,
             findings=[
                 FindingJson(
@@ -87,12 +91,12 @@ DOCTOR_CALLS: tuple[AdminCall[DoctorDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        "inspectServer",
-        "GET",
-        _inspect_server,
-        "servers",
-        "Asks a server for its version and clock, and tries its secret; changes nothing.",
-        InspectedServerJson(
+        name="inspectServer",
+        method="GET",
+        handler=_inspect_server,
+        group="servers",
+        summary="Asks a server for its version and clock, and tries its secret; changes nothing.",
+        example=InspectedServerJson(
             finding=FindingJson(
                 check=f"server {SERVER_ID}",
                 level=Level.OK,

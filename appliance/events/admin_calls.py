@@ -90,18 +90,28 @@ _EXAMPLE = EventJson(
 
 EVENT_CALLS: tuple[AdminCall[EventJournal], ...] = (
     AdminCall(
-        *("getEvents", "GET", _get_events, "pool"),
-        "Returns what happened recently on all appliances: states of servers, moves, imports, "
-        "refused calls, changes by operators.",
-        EventsJson([_EXAMPLE]),
+        name="getEvents",
+        method="GET",
+        handler=_get_events,
+        group="pool",
+        summary=(
+            "Returns what happened recently on all appliances: states of servers, moves, "
+            "imports, refused calls, changes by operators."
+        ),
+        example=EventsJson([_EXAMPLE]),
         request={"limit": "100", "since_ms": "1764067200000"},
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("followEvents", "GET", _follow_events, "pool"),
-        "Streams events, one JSON object a line, until the client leaves; an empty line every "
-        "15 s shows that the connection lives.",
-        _EXAMPLE,
+        name="followEvents",
+        method="GET",
+        handler=_follow_events,
+        group="pool",
+        summary=(
+            "Streams events, one JSON object a line, until the client leaves; an empty "
+            "line every 15 s shows that the connection lives."
+        ),
+        example=_EXAMPLE,
         local=True,
         role=Role.VIEWER,
     ),

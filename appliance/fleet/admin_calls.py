@@ -154,15 +154,21 @@ _CAPACITY = CapacityJson(
 
 FLEET_CALLS: tuple[AdminCall[FleetDeps], ...] = (
     AdminCall(
-        *("capacity", "GET", _capacity, "fleet"),
-        "What the pool has, what it will need within an hour, and which servers may go.",
-        _CAPACITY,
+        name="capacity",
+        method="GET",
+        handler=_capacity,
+        group="fleet",
+        summary="What the pool has, what it will need within an hour, and which servers may go.",
+        example=_CAPACITY,
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("autoscalePlan", "GET", _plan, "fleet"),
-        "What the autoscaler is to do, and why; what its hooks know.",
-        AutoscalePlanJson(
+        name="autoscalePlan",
+        method="GET",
+        handler=_plan,
+        group="fleet",
+        summary="What the autoscaler is to do, and why; what its hooks know.",
+        example=AutoscalePlanJson(
             capacity=_CAPACITY,
             available=4,
             reason="4 servers are needed for 530 users in the next hour, as in the last weeks, with"

@@ -230,9 +230,14 @@ _EXAMPLE = MeetingJson(
 
 MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
     AdminCall(
-        *("getServerMeetings", "POST", _get_server_meetings, "servers"),
-        "Lists what runs on all or these servers, also meetings that were never placed here.",
-        [
+        name="getServerMeetings",
+        method="POST",
+        handler=_get_server_meetings,
+        group="servers",
+        summary=(
+            "Lists what runs on all or these servers, also meetings that were never placed here."
+        ),
+        example=[
             ServerMeetingsJson(
                 id=SERVER_ID,
                 url=URL_EXAMPLE,
@@ -250,18 +255,24 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("listMeetings", "POST", _list_meetings, "meetings"),
-        "All or these meetings with their servers.",
-        MeetingsJson(meetings=[_EXAMPLE], unknown=[]),
+        name="listMeetings",
+        method="POST",
+        handler=_list_meetings,
+        group="meetings",
+        summary="All or these meetings with their servers.",
+        example=MeetingsJson(meetings=[_EXAMPLE], unknown=[]),
         request={"ids": ["room-7"]},
         deadline_s=LONG_S,
         role=Role.VIEWER,
         of_tenants=True,
     ),
     AdminCall(
-        *("getMeetingInfo", "GET", _get_meeting_info, "meetings"),
-        "The answer of a meeting's server about it, without passwords.",
-        MeetingInfoJson(
+        name="getMeetingInfo",
+        method="GET",
+        handler=_get_meeting_info,
+        group="meetings",
+        summary="The answer of a meeting's server about it, without passwords.",
+        example=MeetingInfoJson(
             **asdict(_EXAMPLE),
             name="Room 7",
             internal_id="183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1633448534000",
@@ -280,9 +291,12 @@ MEETING_CALLS: tuple[AdminCall[MeetingDeps], ...] = (
         of_tenants=True,
     ),
     AdminCall(
-        *("endMeetings", "POST", _end_meetings, "meetings"),
-        "Ends these meetings, or all.",
-        EndedMeetingsJson(meetings=[ENDED_EXAMPLE], unknown=[]),
+        name="endMeetings",
+        method="POST",
+        handler=_end_meetings,
+        group="meetings",
+        summary="Ends these meetings, or all.",
+        example=EndedMeetingsJson(meetings=[ENDED_EXAMPLE], unknown=[]),
         request={"ids": ["room-7"]},
         logs="meetings_ended",
         deadline_s=LONG_S,

@@ -59,10 +59,16 @@ async def _get_activity(deps: MetricsDeps, call: Call[NoFields]) -> ActivityJson
 
 METRICS_CALLS: tuple[AdminCall[MetricsDeps], ...] = (
     AdminCall(
-        *("getActivity", "GET", _get_activity, "pool"),
-        "Returns how often this appliance has answered each call and polled each server since its "
-        "start, and how long that took. Prometheus reads the same from /metrics.",
-        ActivityJson(
+        name="getActivity",
+        method="GET",
+        handler=_get_activity,
+        group="pool",
+        summary=(
+            "Returns how often this appliance has answered each call and polled each "
+            "server since its start, and how long that took. Prometheus reads the same "
+            "from /metrics."
+        ),
+        example=ActivityJson(
             appliance="lb1",
             time_ms=1_764_067_207_112,
             bounds=[0.01, 0.1],

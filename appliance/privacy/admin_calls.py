@@ -81,9 +81,12 @@ async def _read_subject(deps: PrivacyDeps, call: Call[Any], answer: Any) -> Mapp
 
 PRIVACY_CALLS: tuple[AdminCall[PrivacyDeps], ...] = (
     AdminCall(
-        *("erase", "POST", _erase, "privacy"),
-        "Erases the traces of a meeting, a user or a tenant, except in logs and backups.",
-        ErasedJson(3, 3, 1, 4, False),
+        name="erase",
+        method="POST",
+        handler=_erase,
+        group="privacy",
+        summary="Erases the traces of a meeting, a user or a tenant, except in logs and backups.",
+        example=ErasedJson(3, 3, 1, 4, False),
         role=Role.ADMIN,
         request={"meeting": "room-7"},
         refusals={404: "There is no such tenant."},

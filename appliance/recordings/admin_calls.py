@@ -1,4 +1,4 @@
-"""The admin calls about recordings and their retention.
+"""The admin calls about recordings; those about their retention are in retention_calls.py.
 
 Long work is done in steps: the client repeats the call with `next_after` of the answer until it is
 null.
@@ -17,16 +17,15 @@ from appliance.admin_calls.actors import Role
 from appliance.admin_calls.call import LONG_S, AdminCall, Answer, Call
 from appliance.admin_calls.fields import BadRequest, Fields, Flag, limit, one_of
 from appliance.recordings import administration as recording_admin
-from appliance.recordings import retention
 from appliance.recordings.admin_types import (
     IMPORT_EXAMPLE,
     RECORD_ID,
     RECORDING_EXAMPLE,
     SUMMARY_EXAMPLE,
     After,
-    Days,
     FormatFilesJson,
     Metadata,
+    NextAfter,
     Number,
     RecordingDetailsJson,
     RecordingJson,
@@ -34,20 +33,17 @@ from appliance.recordings.admin_types import (
     RequestedTenant,
     RequiredStoredText,
     RequiredStoredTexts,
-    RetentionJson,
     StoredText,
     StoredTexts,
     Switch,
     UserChangesJson,
     details_json,
     recording_json,
-    rules_json,
     summary_json,
 )
 from appliance.recordings.audited import (
     MOVED_RECORDINGS,
     NAMED_RECORDINGS,
-    PRUNED_RECORDINGS,
 )
 from appliance.recordings.changes import RecordingChanges, is_changeable, read_changes
 from appliance.recordings.deps import RecordingDeps
@@ -65,7 +61,6 @@ STATES = (
     RecordingStates.DELETED,
     ANY,
 )
-_PAGE = 1000
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -143,16 +138,7 @@ class AssignRecordingsRequest(Fields, frozen=True):
     ] = False
 
 
-class RetentionRequest(Fields, frozen=True):
-    """getExpiredRecordings and pruneRecordings."""
-
-    days: Days = None
-    after: After = 0
-
-
 # --- answers -------------------------------------------------------------------------------------
-
-NextAfter = Annotated[int | None, Meta(description="For the next step; null: this was the last.")]
 
 
 class RecordingsJson(Answer, frozen=True):
@@ -179,25 +165,6 @@ class AssignedJson(Answer, frozen=True):
     """addRecordingsToTenant."""
 
     count: Annotated[int, Meta(ge=0, description="Number of recordings that it got.")]
-
-
-class ExpiredJson(Answer, frozen=True):
-    """getExpiredRecordings."""
-
-    recordings: list[RecordingSummaryJson]
-    next_after: NextAfter
-    retention: RetentionJson
-
-
-class PrunedJson(Answer, frozen=True):
-    """pruneRecordings."""
-
-    deleted: Annotated[list[str], Meta(description="recordIDs.")]
-    failed: Annotated[
-        list[str], Meta(description="Those whose files could not be moved; the log says why.")
-    ]
-    next_after: NextAfter
-    retention: RetentionJson
 
 
 # --- handlers ------------------------------------------------------------------------------------
@@ -260,39 +227,17 @@ async def _assign(deps: RecordingDeps, call: Call[AssignRecordingsRequest]) -> A
     return AssignedJson(count)
 
 
-async def _get_expired(deps: RecordingDeps, call: Call[RetentionRequest]) -> ExpiredJson:
-    request = call.read()
-    rules = await retention.read_rules(deps, request.days)
-    found = await retention.list_expired(deps, rules, after=request.after, limit=_PAGE)
-    return ExpiredJson(
-        recordings=list(map(summary_json, found)),
-        next_after=found[-1].id if len(found) == _PAGE else None,
-        retention=rules_json(rules),
-    )
-
-
-async def _prune(deps: RecordingDeps, call: Call[RetentionRequest]) -> PrunedJson:
-    request = call.read()
-    rules = await retention.read_rules(deps, request.days)
-    pruned = await retention.prune_batch(deps, call.who, rules, after=request.after)
-    return PrunedJson(
-        deleted=pruned.deleted,
-        failed=pruned.failed,
-        next_after=pruned.next_after,
-        retention=rules_json(rules),
-    )
-
-
 # --- the table -----------------------------------------------------------------------------------
 
 _NO_RECORDING = {404: "There is no recording with this id."}
-_RETENTION_EXAMPLE = RetentionJson(days=365.0, tenants={}, unreadable={})
-
 RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall(
-        *("listRecordings", "GET", _list, "recordings"),
-        "The newest recordings, and the number of all.",
-        RecordingsJson([SUMMARY_EXAMPLE], 1),
+        name="listRecordings",
+        method="GET",
+        handler=_list,
+        group="recordings",
+        summary="The newest recordings, and the number of all.",
+        example=RecordingsJson([SUMMARY_EXAMPLE], 1),
         request={
             "meeting_id": "math-101",
             "state": "published",
@@ -304,9 +249,12 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         of_tenants=True,
     ),
     AdminCall(
-        *("getRecordingInfo", "GET", _show, "recordings"),
-        "One recording: its rows, where its files are, what users changed, its imports.",
-        RecordingDetailsJson(
+        name="getRecordingInfo",
+        method="GET",
+        handler=_show,
+        group="recordings",
+        summary="One recording: its rows, where its files are, what users changed, its imports.",
+        example=RecordingDetailsJson(
             **asdict(RECORDING_EXAMPLE),
             files=[
                 FormatFilesJson(
@@ -328,9 +276,12 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         of_tenants=True,
     ),
     AdminCall(
-        *("updateRecordings", "POST", _update, "recordings"),
-        "Changes all recordings named, or none, as users do: no import undoes it.",
-        [RECORDING_EXAMPLE],
+        name="updateRecordings",
+        method="POST",
+        handler=_update,
+        group="recordings",
+        summary="Changes all recordings named, or none, as users do: no import undoes it.",
+        example=[RECORDING_EXAMPLE],
         request={"ids": [RECORD_ID], "metadata": {"course": "Physics", "draft": ""}},
         refusals=_NO_RECORDING,
         logs="recordings_changed",
@@ -340,9 +291,12 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         of_tenants=True,
     ),
     AdminCall(
-        *("deleteRecordings", "POST", _delete, "recordings"),
-        "Deletes all recordings named with their files, or none; answers their recordIDs.",
-        [RECORD_ID],
+        name="deleteRecordings",
+        method="POST",
+        handler=_delete,
+        group="recordings",
+        summary="Deletes all recordings named with their files, or none; answers their recordIDs.",
+        example=[RECORD_ID],
         role=Role.ADMIN,
         request={"ids": [RECORD_ID]},
         refusals=_NO_RECORDING,
@@ -351,9 +305,15 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        *("repairRecordings", "POST", _repair, "recordings"),
-        "Moves files that lie in the wrong directory, step by step: ask again with `next_after`.",
-        RepairJson(
+        name="repairRecordings",
+        method="POST",
+        handler=_repair,
+        group="recordings",
+        summary=(
+            "Moves files that lie in the wrong directory, step by step: ask again with "
+            "`next_after`."
+        ),
+        example=RepairJson(
             checked=1,
             moved=[f"{RECORD_ID}/presentation"],
             missing=[],
@@ -368,32 +328,17 @@ RECORDING_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("addRecordingsToTenant", "POST", _assign, "recordings"),
-        "Gives recordings to a tenant: those named, or all without a tenant.",
-        AssignedJson(1),
+        name="addRecordingsToTenant",
+        method="POST",
+        handler=_assign,
+        group="recordings",
+        summary="Gives recordings to a tenant: those named, or all without a tenant.",
+        example=AssignedJson(1),
         request={"tenant_id": "6d1f7c0e-8f43-4d6b-9a55-0c2f5a1b7e21"},
         refusals={404: "There is no such tenant or recording."},
         logs="recordings_assigned",
         deadline_s=LONG_S,
         audited=NAMED_RECORDINGS,
-        role=Role.ADMIN,
-    ),
-    AdminCall(
-        *("getExpiredRecordings", "GET", _get_expired, "recordings"),
-        "The recordings that are too old, step by step: ask again with `next_after`.",
-        ExpiredJson(recordings=[SUMMARY_EXAMPLE], next_after=None, retention=_RETENTION_EXAMPLE),
-        request={"days": "365", "after": "0"},
-        deadline_s=LONG_S,
-        role=Role.VIEWER,
-    ),
-    AdminCall(
-        *("pruneRecordings", "POST", _prune, "recordings"),
-        "Deletes the next recordings that are too old: ask again with `next_after`.",
-        PrunedJson(deleted=[RECORD_ID], failed=[], next_after=None, retention=_RETENTION_EXAMPLE),
-        request={"days": 365},
-        logs="recordings_expired",
-        deadline_s=LONG_S,
-        audited=PRUNED_RECORDINGS,
         role=Role.ADMIN,
     ),
 )

@@ -110,6 +110,7 @@ Days = Annotated[
 After = Annotated[
     Count, Meta(description="The `next_after` of the previous answer; none for the first step.")
 ]
+NextAfter = Annotated[int | None, Meta(description="For the next step; null: this was the last.")]
 Switch = Annotated[
     bool | None, reads(_read_switch, {"enum": [True, False, None, "true", "false", ""]})
 ]

@@ -287,24 +287,33 @@ _NEW_URL = "https://bbb9.example.com/bigbluebutton/api"
 
 POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
-        *("getStatus", "GET", _get_status, "pool"),
-        "The state of the pool, without secrets.",
-        PoolStatusJson(servers=[STATUS_EXAMPLE], meetings=3, users=41, available=1),
+        name="getStatus",
+        method="GET",
+        handler=_get_status,
+        group="pool",
+        summary="The state of the pool, without secrets.",
+        example=PoolStatusJson(servers=[STATUS_EXAMPLE], meetings=3, users=41, available=1),
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("poll", "POST", _poll, "pool"),
-        "Polls all or these servers at once, and reports each result.",
-        [POLL_EXAMPLE],
+        name="poll",
+        method="POST",
+        handler=_poll,
+        group="pool",
+        summary="Polls all or these servers at once, and reports each result.",
+        example=[POLL_EXAMPLE],
         request={"what": "all"},
         refusals=NO_SERVER,
         deadline_s=LONG_S,
         role=Role.OPERATOR,
     ),
     AdminCall(
-        *("syncServers", "POST", _sync_servers, "servers"),
-        "Adds, changes and removes servers until the pool is what a YAML file says.",
-        SyncJson(
+        name="syncServers",
+        method="POST",
+        handler=_sync_servers,
+        group="servers",
+        summary="Adds, changes and removes servers until the pool is what a YAML file says.",
+        example=SyncJson(
             dry_run=False,
             failure="",
             notes=[],
@@ -336,28 +345,41 @@ POOL_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("exportServers", "GET", _export_servers, "servers"),
-        "The pool as a YAML file for syncServers, with the servers' secrets.",
-        ServerListJson(
+        name="exportServers",
+        method="GET",
+        handler=_export_servers,
+        group="servers",
+        summary="The pool as a YAML file for syncServers, with the servers' secrets.",
+        example=ServerListJson(
             f"---\nservers:\n  bbb1:\n    url: {URL_EXAMPLE}\n    secret: SERVER-SECRET\n"
         ),
         request={"verbose": "false"},
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("acceptEmpty", "POST", _accept_empty, "servers"),
-        "Confirms that the pool is meant to be empty after its servers have vanished from Redis;"
-        " refused while it has servers.",
-        AcceptedEmptyJson(success=_ACCEPTED),
+        name="acceptEmpty",
+        method="POST",
+        handler=_accept_empty,
+        group="servers",
+        summary=(
+            "Confirms that the pool is meant to be empty after its servers have vanished "
+            "from Redis; refused while it has servers."
+        ),
+        example=AcceptedEmptyJson(success=_ACCEPTED),
         logs="empty_pool_accepted",
         local=True,
         audited=EMPTY_POOL,
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("addServers", "POST", _add_servers, "servers"),
-        "Adds the servers of a YAML list, disabled; those whose url is known stay as they are.",
-        [
+        name="addServers",
+        method="POST",
+        handler=_add_servers,
+        group="servers",
+        summary=(
+            "Adds the servers of a YAML list, disabled; those whose url is known stay as they are."
+        ),
+        example=[
             AddedServerJson(
                 id="bbb9", url=_NEW_URL, outcome=StepOutcome.DONE, reason="", was_there=False
             )

@@ -84,10 +84,13 @@ async def _locations(deps: ServerDeps, resolvers: str | None) -> ClusterProxyJso
 
 CLUSTER_PROXY_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
-        *("clusterProxy", "GET", _cluster_proxy, "servers"),
-        "The settings for the nginx of BBB's cluster proxy, or for a BBB server behind it"
+        name="clusterProxy",
+        method="GET",
+        handler=_cluster_proxy,
+        group="servers",
+        summary="The settings for the nginx of BBB's cluster proxy, or for a BBB server behind it"
         " (docs/cluster-proxy.md).",
-        ClusterProxyJson(
+        example=ClusterProxyJson(
             text="# ---- /etc/default/bbb-graphql-server\nHASURA_GRAPHQL_CORS_DOMAIN=…\n",
             files={"/etc/default/bbb-graphql-server": "HASURA_GRAPHQL_CORS_DOMAIN=…\n"},
             refused=[],

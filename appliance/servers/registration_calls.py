@@ -15,7 +15,7 @@ from appliance.admin_calls.refusal import RefusalKind, Refused
 from appliance.bbb.endpoint import host_of
 from appliance.model import Server, ServerId
 from appliance.servers import registration
-from appliance.servers.admin_calls import IdField, NewServerFields
+from appliance.servers.admin_requests import IdField, NewServerFields
 from appliance.servers.admin_types import (
     NEW_SERVER_EXAMPLE,
     SERVER_ID,
@@ -155,11 +155,16 @@ async def _read_retired(deps: ServerDeps, call: Call[Any], answer: Any) -> Mappi
 
 REGISTRATION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
-        *("servers/self", "PUT", _register, "servers"),
-        "Registers a server, for programs that start servers. One whose url is known is brought to"
-        " the values that are given, and keeps its state; a new one is enabled after"
-        " SELF_REGISTER_POLLS good polls.",
-        RegisteredServerJson(**asdict(NEW_SERVER_EXAMPLE), new=True),
+        name="servers/self",
+        method="PUT",
+        handler=_register,
+        group="servers",
+        summary=(
+            "Registers a server, for programs that start servers. One whose url is known "
+            "is brought to the values that are given, and keeps its state; a new one is "
+            "enabled after SELF_REGISTER_POLLS good polls."
+        ),
+        example=RegisteredServerJson(**asdict(NEW_SERVER_EXAMPLE), new=True),
         status=201,
         known_status=200,
         request={"server": {"url": URL_EXAMPLE, "secret": "SERVER-SECRET", "tag": ""}},
@@ -168,10 +173,15 @@ REGISTRATION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         role=Role.OPERATOR,
     ),
     AdminCall(
-        *("getRetiredServers", "GET", _list_retired, "servers"),
-        "Servers that were removed, and from which recordings, analytics and ends of meetings are"
-        " still accepted.",
-        [
+        name="getRetiredServers",
+        method="GET",
+        handler=_list_retired,
+        group="servers",
+        summary=(
+            "Servers that were removed, and from which recordings, analytics and ends of "
+            "meetings are still accepted."
+        ),
+        example=[
             RetiredServerJson(
                 id=SERVER_ID,
                 url=URL_EXAMPLE,
@@ -185,10 +195,15 @@ REGISTRATION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("retireServer", "POST", _retire, "servers"),
-        "Removes a server that is disabled and empty and awaits no recordings, for programs that"
-        " stop servers.",
-        DeletedServerJson(f"Server id={SERVER_ID} was removed"),
+        name="retireServer",
+        method="POST",
+        handler=_retire,
+        group="servers",
+        summary=(
+            "Removes a server that is disabled and empty and awaits no recordings, for "
+            "programs that stop servers."
+        ),
+        example=DeletedServerJson(f"Server id={SERVER_ID} was removed"),
         request={"id": SERVER_ID},
         refusals={
             400: "It is not disabled, has meetings, or owes recordings.",
@@ -199,9 +214,12 @@ REGISTRATION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         role=Role.OPERATOR,
     ),
     AdminCall(
-        *("forgetServer", "POST", _forget, "servers"),
-        "Forgets a retired server: nothing is accepted from it any more.",
-        DeletedServerJson(f"Server id={SERVER_ID} was forgotten"),
+        name="forgetServer",
+        method="POST",
+        handler=_forget,
+        group="servers",
+        summary="Forgets a retired server: nothing is accepted from it any more.",
+        example=DeletedServerJson(f"Server id={SERVER_ID} was forgotten"),
         request={"id": SERVER_ID},
         refusals={404: "There is no retired server with this id."},
         logs="server_forgotten",

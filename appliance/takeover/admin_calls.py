@@ -200,9 +200,12 @@ _FINDING_EXAMPLE = TakeoverFindingJson(
 
 TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
     AdminCall(
-        *("checkTakeover", "GET", _check, "takeover"),
-        "Inspects a part of what a Scalelite left in the stores; changes nothing.",
-        TakeoverStepJson(
+        name="checkTakeover",
+        method="GET",
+        handler=_check,
+        group="takeover",
+        summary="Inspects a part of what a Scalelite left in the stores; changes nothing.",
+        example=TakeoverStepJson(
             findings=[_FINDING_EXAMPLE], checked=0, total=0, next=NextStepJson("servers", 0)
         ),
         request={"part": "pool", "after": "0"},
@@ -210,9 +213,15 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("healTakeover", "POST", _heal, "takeover"),
-        "Repairs a part of it: stale entries in Redis, and files of recordings in the wrong place.",
-        TakeoverStepJson(findings=[_FINDING_EXAMPLE], checked=0, total=0, next=None),
+        name="healTakeover",
+        method="POST",
+        handler=_heal,
+        group="takeover",
+        summary=(
+            "Repairs a part of it: stale entries in Redis, and files of recordings in "
+            "the wrong place."
+        ),
+        example=TakeoverStepJson(findings=[_FINDING_EXAMPLE], checked=0, total=0, next=None),
         request={"part": "pool", "dry_run": False},
         logs="takeover_healed",
         deadline_s=LONG_S,
@@ -220,12 +229,14 @@ TAKEOVER_CALLS: tuple[AdminCall[TakeoverDeps], ...] = (
         role=Role.ADMIN,
     ),
     AdminCall(
-        "prepareHandback",
-        "POST",
-        _prepare_handback,
-        "takeover",
-        "Has servers get the front-ends' own meetingEndedURL, for a hand-back to Scalelite.",
-        HandbackJson(on=True),
+        name="prepareHandback",
+        method="POST",
+        handler=_prepare_handback,
+        group="takeover",
+        summary=(
+            "Has servers get the front-ends' own meetingEndedURL, for a hand-back to Scalelite."
+        ),
+        example=HandbackJson(on=True),
         request={"on": True},
         logs="handback_prepared",
         audited=Audited(_read_handback),

@@ -180,18 +180,24 @@ _USE = {"max_meetings": LimitUseJson(limit=20, used=17, near=True)}
 
 LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     AdminCall(
-        *("getTenantLimits", "GET", _get_tenant_limits, "tenants"),
-        "The limits of a tenant, or of a pool without tenants, with what is in use.",
-        TenantLimitsJson(TENANT_ID, "school", _USE),
+        name="getTenantLimits",
+        method="GET",
+        handler=_get_tenant_limits,
+        group="tenants",
+        summary="The limits of a tenant, or of a pool without tenants, with what is in use.",
+        example=TenantLimitsJson(TENANT_ID, "school", _USE),
         request={"id": TENANT_ID},
         refusals=_NO_TENANT,
         role=Role.VIEWER,
         of_tenants=True,
     ),
     AdminCall(
-        *("setTenantLimits", "POST", _set_tenant_limits, "tenants"),
-        "Sets and removes limits of a tenant, or of a pool without tenants.",
-        TenantLimitsJson(TENANT_ID, "school", _USE),
+        name="setTenantLimits",
+        method="POST",
+        handler=_set_tenant_limits,
+        group="tenants",
+        summary="Sets and removes limits of a tenant, or of a pool without tenants.",
+        example=TenantLimitsJson(TENANT_ID, "school", _USE),
         request={"id": TENANT_ID, "limits": {"max_meetings": 20, "max_users": None}},
         refusals=_NO_TENANT,
         logs="tenant_limits_changed",
@@ -199,9 +205,12 @@ LIMIT_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("showTenant", "GET", _show_tenant, "tenants"),
-        "A tenant's limits and settings, and what its creates and joins will look like.",
-        TenantOverviewJson(
+        name="showTenant",
+        method="GET",
+        handler=_show_tenant,
+        group="tenants",
+        summary="A tenant's limits and settings, and what its creates and joins will look like.",
+        example=TenantOverviewJson(
             *(TENANT_ID, "school", _USE, []),
             [PoolRuleJson("create", "duration", "cap", "90", "4.*")],
             ShownCallsJson(

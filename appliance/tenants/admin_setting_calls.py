@@ -201,18 +201,24 @@ _SETTING_EXAMPLE = TenantSettingJson(
 
 SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
     AdminCall(
-        *("getTenantSettings", "GET", _get_tenant_settings, "tenants"),
-        "The settings of all tenants or of one.",
-        [_SETTING_EXAMPLE],
+        name="getTenantSettings",
+        method="GET",
+        handler=_get_tenant_settings,
+        group="tenants",
+        summary="The settings of all tenants or of one.",
+        example=[_SETTING_EXAMPLE],
         request={"tenant_id": TENANT_ID},
         refusals=NO_TENANT,
         role=Role.VIEWER,
         of_tenants=True,
     ),
     AdminCall(
-        *("addTenantSetting", "POST", _add_tenant_setting, "tenants"),
-        "Adds a parameter, or a rule for one, that the calls of a tenant get.",
-        AddedSettingJson(_SETTING_ID, _SETTING_EXAMPLE),
+        name="addTenantSetting",
+        method="POST",
+        handler=_add_tenant_setting,
+        group="tenants",
+        summary="Adds a parameter, or a rule for one, that the calls of a tenant get.",
+        example=AddedSettingJson(_SETTING_ID, _SETTING_EXAMPLE),
         status=201,
         request={
             "tenant_setting": {
@@ -229,9 +235,12 @@ SETTING_CALLS: tuple[AdminCall[TenantDeps], ...] = (
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("deleteTenantSetting", "POST", _delete_tenant_setting, "tenants"),
-        "Removes a setting or a rule of a tenant.",
-        DeletedJson(_SETTING_ID, f"TenantSetting id={_SETTING_ID} was destroyed"),
+        name="deleteTenantSetting",
+        method="POST",
+        handler=_delete_tenant_setting,
+        group="tenants",
+        summary="Removes a setting or a rule of a tenant.",
+        example=DeletedJson(_SETTING_ID, f"TenantSetting id={_SETTING_ID} was destroyed"),
         request={"id": _SETTING_ID},
         refusals={404: "There is no setting with this id.", **DISABLED_REFUSAL},
         logs="tenant_setting_removed",

@@ -263,9 +263,12 @@ async def _timetable(
 
 USAGE_CALLS: tuple[AdminCall[UsageDeps | None], ...] = (
     AdminCall(
-        *("usage", "GET", _usage, "usage"),
-        "What was used: meetings, user-minutes, peaks, recordings, dial-in.",
-        UsageJson(
+        name="usage",
+        method="GET",
+        handler=_usage,
+        group="usage",
+        summary="What was used: meetings, user-minutes, peaks, recordings, dial-in.",
+        example=UsageJson(
             [
                 UsageLineJson(
                     tenant="school",
@@ -294,9 +297,12 @@ USAGE_CALLS: tuple[AdminCall[UsageDeps | None], ...] = (
         csv=_render_csv,
     ),
     AdminCall(
-        *("usageTimetable", "GET", _timetable, "usage"),
-        "The meetings of a day of the past, as `simulate` takes them.",
-        UsageTimetableJson("2025-11-25", [PastClassJson("08:00", 50, 24, 1)]),
+        name="usageTimetable",
+        method="GET",
+        handler=_timetable,
+        group="usage",
+        summary="The meetings of a day of the past, as `simulate` takes them.",
+        example=UsageTimetableJson("2025-11-25", [PastClassJson("08:00", 50, 24, 1)]),
         role=Role.VIEWER,
         request={"day": "2025-11-25"},
         refusals={404: "No meetings are recorded of that time."},

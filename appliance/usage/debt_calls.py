@@ -154,17 +154,25 @@ _EXAMPLE = OwedRecordingJson(
 
 DEBT_CALLS: tuple[AdminCall[UsageDeps | None], ...] = (
     AdminCall(
-        *("getOwedRecordings", "GET", _get, "recordings"),
-        "Recordings that servers owe: meetings were recorded, and nothing has arrived.",
-        [_EXAMPLE],
+        name="getOwedRecordings",
+        method="GET",
+        handler=_get,
+        group="recordings",
+        summary="Recordings that servers owe: meetings were recorded, and nothing has arrived.",
+        example=[_EXAMPLE],
         role=Role.VIEWER,
         request={"server": _SERVER_ID},
         refusals={404: "The server does not exist."},
     ),
     AdminCall(
-        *("dismissRecordings", "POST", _dismiss, "recordings"),
-        "Waits no longer for recordings that a server owes. One that arrives later is imported.",
-        DismissedRecordingsJson([_EXAMPLE]),
+        name="dismissRecordings",
+        method="POST",
+        handler=_dismiss,
+        group="recordings",
+        summary=(
+            "Waits no longer for recordings that a server owes. One that arrives later is imported."
+        ),
+        example=DismissedRecordingsJson([_EXAMPLE]),
         role=Role.ADMIN,
         request={"server": _SERVER_ID, "recordings": [_RECORD_ID]},
         refusals={404: "The server does not exist, or owes no such recording."},

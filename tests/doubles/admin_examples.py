@@ -27,6 +27,7 @@ from appliance.recordings.files import RecordingFiles
 from appliance.recordings.imports.admin_calls import IMPORT_CALLS
 from appliance.recordings.objects.admin_calls import MOVE_CALLS
 from appliance.recordings.objects.mixed_storage import MixedStorage
+from appliance.recordings.retention_calls import RETENTION_CALLS
 from appliance.recordings.uploads.refused import RefusedUpload
 from appliance.servers.maintenance.calls import EXAMPLE_FROM, EXAMPLE_UNTIL
 from appliance.servers.maintenance.rules import Window
@@ -61,6 +62,7 @@ MEETING_ID = "room-7"
 RECORD_ID = "183f0bf3a0982a127bdb8161e0c44eb696b3e75c-1531240585189"
 _OF_DATABASE: tuple[AdminCall[Any], ...] = (
     *RECORDING_CALLS,
+    *RETENTION_CALLS,
     *IMPORT_CALLS,
     *MOVE_CALLS,
     *USAGE_CALLS,

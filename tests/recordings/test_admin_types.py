@@ -8,13 +8,10 @@ import pytest
 
 from appliance.admin_calls.call import time_json
 from appliance.admin_calls.fields import BadRequest, read_fields
-from appliance.recordings.admin_calls import (
-    ListRecordingsRequest,
-    RetentionRequest,
-    UpdateRecordingsRequest,
-)
+from appliance.recordings.admin_calls import ListRecordingsRequest, UpdateRecordingsRequest
 from appliance.recordings.admin_types import import_json
 from appliance.recordings.imports.model import ImportState, ManualImport, SpooledTar
+from appliance.recordings.retention_calls import RetentionRequest
 from appliance.recordings.summary import ImportRecord, RecordingQuery
 
 TAR = SpooledTar("r1.tar", 10, 10**18, 5)

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.admin_calls.fields import BadRequest, read_field, read_fields
 from appliance.admin_calls.refusal import Refused
-from appliance.servers.admin_calls import (
+from appliance.servers.admin_requests import (
     AddServerRequest,
     PanicServerRequest,
     ServerIdRequest,

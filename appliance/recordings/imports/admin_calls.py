@@ -174,9 +174,12 @@ async def _list_refused(deps: RecordingDeps, call: Call[NoFields]) -> list[Refus
 
 IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall(
-        *("getImports", "GET", _list, "recordings"),
-        "The newest imports, what is in the spool, and what lies in failed/ and why.",
-        ImportsJson(
+        name="getImports",
+        method="GET",
+        handler=_list,
+        group="recordings",
+        summary="The newest imports, what is in the spool, and what lies in failed/ and why.",
+        example=ImportsJson(
             imports=[IMPORT_EXAMPLE],
             count=1,
             spool=[],
@@ -194,17 +197,23 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("getImport", "GET", _show, "recordings"),
-        "One import.",
-        IMPORT_EXAMPLE,
+        name="getImport",
+        method="GET",
+        handler=_show,
+        group="recordings",
+        summary="One import.",
+        example=IMPORT_EXAMPLE,
         request={"id": "1"},
         refusals={404: "There is no import with this id."},
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("getRefusedUploads", "GET", _list_refused, "recordings"),
-        "Recordings whose upload was refused, and not accepted since, the latest first.",
-        [
+        name="getRefusedUploads",
+        method="GET",
+        handler=_list_refused,
+        group="recordings",
+        summary="Recordings whose upload was refused, and not accepted since, the latest first.",
+        example=[
             RefusedUploadJson(
                 record_id=FILE_EXAMPLE.removesuffix(".tar"),
                 server="bbb1.example.com",
@@ -219,9 +228,14 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("importRecording", "POST", _import, "recordings"),
-        "Begins to import a tar of the appliance's machine; getImport reports the progress.",
-        replace(
+        name="importRecording",
+        method="POST",
+        handler=_import,
+        group="recordings",
+        summary=(
+            "Begins to import a tar of the appliance's machine; getImport reports the progress."
+        ),
+        example=replace(
             IMPORT_EXAMPLE,
             file=f"/srv/recordings/{FILE_EXAMPLE}",
             state="waiting",
@@ -240,9 +254,12 @@ IMPORT_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         role=Role.ADMIN,
     ),
     AdminCall(
-        *("retryImports", "POST", _retry, "recordings"),
-        "Puts tars of failed/ back into the spool with new tries: those named, or all.",
-        [RetriedImportJson(file=FILE_EXAMPLE, problem=None)],
+        name="retryImports",
+        method="POST",
+        handler=_retry,
+        group="recordings",
+        summary="Puts tars of failed/ back into the spool with new tries: those named, or all.",
+        example=[RetriedImportJson(file=FILE_EXAMPLE, problem=None)],
         request={"files": [FILE_EXAMPLE]},
         logs="imports_retried",
         deadline_s=LONG_S,

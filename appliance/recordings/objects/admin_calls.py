@@ -101,9 +101,14 @@ _EXAMPLE = MoveJson(
 
 MOVE_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall(
-        *("moveRecordings", "POST", _start, "recordings"),
-        "Begins to move recordings to the bucket or to the disk; getMove reports the progress.",
-        MoveJson(running=True, total=0, done=0, bytes=0, results=[], next_after=0),
+        name="moveRecordings",
+        method="POST",
+        handler=_start,
+        group="recordings",
+        summary=(
+            "Begins to move recordings to the bucket or to the disk; getMove reports the progress."
+        ),
+        example=MoveJson(running=True, total=0, done=0, bytes=0, results=[], next_after=0),
         status=202,
         role=Role.ADMIN,
         request={"to": "disk", "dry_run": True},
@@ -112,9 +117,14 @@ MOVE_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
         deadline_s=LONG_S,
     ),
     AdminCall(
-        *("getMove", "GET", _get, "recordings"),
-        "The newest move of this appliance: ask again with `next_after` while it is running.",
-        _EXAMPLE,
+        name="getMove",
+        method="GET",
+        handler=_get,
+        group="recordings",
+        summary=(
+            "The newest move of this appliance: ask again with `next_after` while it is running."
+        ),
+        example=_EXAMPLE,
         role=Role.VIEWER,
         request={"after": "0", "dry_run": "false"},
     ),

@@ -142,17 +142,25 @@ _EXAMPLE = PlayerJson(
 
 PLAYER_CALLS: tuple[AdminCall[RecordingDeps], ...] = (
     AdminCall(
-        *("getPlayer", "GET", _show, "recordings"),
-        "The BigBlueButton player that is installed here for recordings of the format"
+        name="getPlayer",
+        method="GET",
+        handler=_show,
+        group="recordings",
+        summary="The BigBlueButton player that is installed here for recordings of the format"
         " presentation.",
-        _EXAMPLE,
+        example=_EXAMPLE,
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("installPlayer", "POST", _install, "recordings"),
-        "Installs the player of a BigBlueButton server, or of a directory, in place of the one"
-        " that is there; if that fails, it stays.",
-        _EXAMPLE,
+        name="installPlayer",
+        method="POST",
+        handler=_install,
+        group="recordings",
+        summary=(
+            "Installs the player of a BigBlueButton server, or of a directory, in place "
+            "of the one that is there; if that fails, it stays."
+        ),
+        example=_EXAMPLE,
         role=Role.ADMIN,
         request={"server": _SERVER_ID},
         logs="player_installed",

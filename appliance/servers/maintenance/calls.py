@@ -220,16 +220,25 @@ _WINDOWS: Audited[ServerDeps] = Audited(_read_windows, unchanged=False)
 
 MAINTENANCE_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
-        *("listMaintenance", "GET", _list, "servers"),
-        "The maintenance windows, the next ones first.",
-        [_EXAMPLE],
+        name="listMaintenance",
+        method="GET",
+        handler=_list,
+        group="servers",
+        summary="The maintenance windows, the next ones first.",
+        example=[_EXAMPLE],
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("addMaintenance", "POST", _add, "servers"),
-        "Plans a maintenance window: the server is cordoned ahead, disabled for the window, and"
-        " enabled after it once it answers. Refused if too few servers would be left.",
-        _EXAMPLE,
+        name="addMaintenance",
+        method="POST",
+        handler=_add,
+        group="servers",
+        summary=(
+            "Plans a maintenance window: the server is cordoned ahead, disabled for the "
+            "window, and enabled after it once it answers. Refused if too few servers "
+            "would be left."
+        ),
+        example=_EXAMPLE,
         status=201,
         request={
             "id": _SERVER_ID,
@@ -244,9 +253,12 @@ MAINTENANCE_CALLS: tuple[AdminCall[ServerDeps], ...] = (
         role=Role.OPERATOR,
     ),
     AdminCall(
-        *("cancelMaintenance", "POST", _cancel, "servers"),
-        "Cancels a maintenance window, or all of a server; one that has begun ends now.",
-        CancelledMaintenanceJson("1 window was cancelled", [_EXAMPLE]),
+        name="cancelMaintenance",
+        method="POST",
+        handler=_cancel,
+        group="servers",
+        summary="Cancels a maintenance window, or all of a server; one that has begun ends now.",
+        example=CancelledMaintenanceJson("1 window was cancelled", [_EXAMPLE]),
         request={"id": _SERVER_ID},
         refusals={404: "There is no such window."},
         logs="maintenance_cancelled",

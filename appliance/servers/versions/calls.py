@@ -120,16 +120,25 @@ _EXAMPLE = VersionJson(
 
 VERSION_CALLS: tuple[AdminCall[ServerDeps], ...] = (
     AdminCall(
-        *("getVersions", "GET", _get_versions, "servers"),
-        "The versions of BigBlueButton in the pool, and how often creates fail on them.",
-        [_EXAMPLE],
+        name="getVersions",
+        method="GET",
+        handler=_get_versions,
+        group="servers",
+        summary="The versions of BigBlueButton in the pool, and how often creates fail on them.",
+        example=[_EXAMPLE],
         role=Role.VIEWER,
     ),
     AdminCall(
-        *("shareVersion", "POST", _share_version, "servers"),
-        "Gives at most this part of the new meetings to servers of a version. It is stopped, with"
-        " the event version_share_stopped, when the version fails more often than the others.",
-        VersionShareJson("3.0.12", 10.0, 1),
+        name="shareVersion",
+        method="POST",
+        handler=_share_version,
+        group="servers",
+        summary=(
+            "Gives at most this part of the new meetings to servers of a version. It is "
+            "stopped, with the event version_share_stopped, when the version fails more "
+            "often than the others."
+        ),
+        example=VersionShareJson("3.0.12", 10.0, 1),
         request={"version": "3.0.12", "percent": 10},
         logs="version_share_set",
         audited=Audited(_read_share),
