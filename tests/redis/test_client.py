@@ -312,7 +312,8 @@ async def test_client_recovers_under_load_when_redis_is_killed(own: RedisProcess
 
     assert callers.wrong == 0
     assert callers.longest_s < WITHIN_A_SECOND_S
-    assert log.names == ["redis_connected", *["redis_lost", "redis_recovered"] * 3]
+    names = [name for name in log.names if name != "redis_slow"]  # on a machine under load
+    assert names == ["redis_connected", *["redis_lost", "redis_recovered"] * 3]
 
 
 async def test_client_fails_no_caller_after_a_short_disconnect(
