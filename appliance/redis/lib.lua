@@ -46,11 +46,15 @@ local function note_change(list)
   call('HINCRBY', A .. 'changes', list, 1)
 end
 
--- Let a disabled server, which is not polled, have no meetings and users once no record is left of its meetings.
+-- Let a disabled server, which is not polled, have no meetings and users once no record is left of its meetings,
+-- and the last poll found none without a record.
 local function settle_counts(sid)
-  if call('SCARD', A .. 'meetings_of:' .. sid) > 0 then return end
   local s = call('HMGET', P .. 'server:' .. sid, 'url', 'state', 'meetings')
   if not s[1] or state_of(sid, s[2]) ~= 'disabled' or number(s[3], 0) == 0 then return end
+  for _, id in ipairs(call('SMEMBERS', A .. 'meetings_of:' .. sid)) do
+    if call('HGET', P .. 'meeting:' .. id, 'server_id') == sid then return end
+  end
+  if call('SCARD', A .. 'strays:' .. sid) > 1 then return end
   call('HSET', P .. 'server:' .. sid, 'meetings', 0, 'users', 0, 'largest_meeting', 0, 'videos', 0)
   note_change('servers')
 end
@@ -71,7 +75,8 @@ local function set_state(sid, state)
   else
     call('SREM', P .. 'server_enabled', sid)
     if state == 'cordoned' and load then call('ZADD', P .. 'cordoned_server_load', load, sid) end
-    settle_counts(sid)
+    -- Without users, also in meetings that only its server or a Scalelite knows.
+    if number(call('HGET', P .. 'server:' .. sid, 'users'), 0) == 0 then settle_counts(sid) end
   end
 end
 

@@ -110,7 +110,9 @@ async def add_server(
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if not url_is_new:
         await _refuse_known_url(deps, new.url, server_id)
-    if not await deps.store.add_server(server_id, change, retired, registering=registering):
+    if not await deps.store.add_server(
+        server_id, change, retired, registering=registering, unique_url=True
+    ):
         await _refuse_known_url(deps, new.url, server_id)  # if it was added meanwhile
         raise Refused(RefusalKind.INVALID, f"a server with id {server_id} exists already")
     deps.log.info("server_added", server=server_id, url=new.url, by=actor)
@@ -157,7 +159,7 @@ async def update_server(
         raise Refused(RefusalKind.INVALID, str(error)) from error
     if checked.url is not None:
         await _refuse_known_url(deps, checked.url, server_id)
-    if not await deps.store.update_server(ServerId(server_id), checked):
+    if not await deps.store.update_server(ServerId(server_id), checked, unique_url=True):
         if checked.url is not None:
             await _refuse_known_url(deps, checked.url, server_id)  # if it was given to it meanwhile
         raise no_server(server_id)

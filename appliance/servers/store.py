@@ -50,20 +50,28 @@ class ServerStore:
         retired: Sequence[ServerId] = (),
         *,
         registering: bool = False,
+        unique_url: bool = False,
     ) -> bool:
-        """Add a server, disabled and offline; False: the id exists, or another server has the URL.
+        """Add a server, disabled and offline; False: the id exists.
 
         `retired`: the ids under which a server with this URL was in the pool before. `registering`:
-        it has registered itself, and enough good polls enable it (count_good_poll).
+        it has registered itself, and enough good polls enable it (count_good_poll). `unique_url`:
+        also False if another server has the URL.
         """
         fields = {"online": "false", "state": ServerState.DISABLED.value}
-        more = {"retired": list(retired), "registering": registering}
+        more = {"retired": list(retired), "registering": registering, "unique": unique_url}
         request = change_arguments(server_id, change, new=True, fields=fields, more=more)
         return bool(await self.redis.background.run("save_server", request))
 
-    async def update_server(self, server_id: ServerId, change: ServerChange) -> bool:
-        """Apply `change`; False: the server does not exist, or another one has the URL."""
-        request = change_arguments(server_id, change, new=False, fields={})
+    async def update_server(
+        self, server_id: ServerId, change: ServerChange, *, unique_url: bool = False
+    ) -> bool:
+        """Apply `change`; False: the server does not exist.
+
+        unique_url: also False if another server has the URL.
+        """
+        more = {"unique": unique_url}
+        request = change_arguments(server_id, change, new=False, fields={}, more=more)
         return bool(await self.redis.background.run("save_server", request))
 
     async def set_server_state(self, server_id: ServerId, state: ServerState) -> ServerState | None:

@@ -137,7 +137,8 @@ def _forget_reported(state: ServerUsage, before_ms: int) -> None:
 def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
     """Close a run that has ended since the last poll, also one that no poll has seen.
 
-    If it is closed already, the note may say whether it has recording marks.
+    If it is closed already, the note may say whether it has recording marks. A lost one ended at
+    the last poll, unless its server has reported the end, and so with marks.
     """
     finished = Finished([], [])
     at_ms = max(at_ms, state.polled_ms)
@@ -163,7 +164,11 @@ def end_run(state: ServerUsage, note: EndNote, at_ms: int) -> Finished:
             recorded=note.recorded,
         )
     state.ended.append(run.key)
-    _close(state, finished, EndedRun(note.server_id, run, at_ms, REPORTED, note.marks))
+    if run.lost and not note.marks:
+        ended = EndedRun(note.server_id, run, state.polled_ms, LOST)
+    else:
+        ended = EndedRun(note.server_id, run, at_ms, REPORTED, note.marks)
+    _close(state, finished, ended)
     if note.recorded and not run.recorded:  # what note_end in lib.lua has assumed
         finished.debts[run.internal_id] = 0
     return finished

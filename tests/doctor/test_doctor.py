@@ -265,7 +265,7 @@ async def test_dead_rejecting_and_duplicate_servers_are_reported(
         change = ServerChange(url=bbbs[0].url, secret=bbbs[0].secret, state=ServerState.ENABLED)
         for name, one in (
             ("good", change),
-            ("wrong", replace(change, url=f"{change.url}/", secret="an-entirely-wrong-secret-9")),
+            ("wrong", replace(change, secret="an-entirely-wrong-secret-9")),
             ("dead", replace(change, url="http://127.0.0.1:1/api")),
         ):
             await res.servers.store.add_server(ServerId(name), one)

@@ -345,7 +345,10 @@ async def test_cordoned_server_is_disabled_once_it_is_empty(pool: StorePool) -> 
     assert not (await pool.poll(one, {})).known
 
 
-async def test_disabled_server_has_no_meetings_once_the_last_has_ended(pool: StorePool) -> None:
+@pytest.mark.parametrize("expires", [False, True])
+async def test_disabled_server_has_no_meetings_once_the_last_has_ended(
+    pool: StorePool, expires: bool
+) -> None:
     """It is not polled: what BBB still listed when all users had left counted for ever."""
 
     async def meetings() -> int:
@@ -358,16 +361,31 @@ async def test_disabled_server_has_no_meetings_once_the_last_has_ended(pool: Sto
     meeting = await pool.create("m")
     await pool.store.set_server_state(one, ServerState.CORDONED)
     pool.now_ms += 60 * MINUTE_MS
-    result = await pool.poll(one, {"m": 0, "breakout of another": 0}, age_ms=60 * MINUTE_MS)
+    result = await pool.poll(one, {"m": 0}, age_ms=60 * MINUTE_MS)
     assert (result.load, result.auto_disabled) == (0, True)
-    assert await meetings() == 2
-    await pool.forget(meeting)
+    assert await meetings() == 1
+    if expires:
+        await pool.redis("DEL", "meeting:m")
+        await pool.redis("DEL", "appliance:meeting:m")
+        for _ in range(3):
+            pool.now_ms += 2 * MINUTE_MS
+            await pool.store.sweep(now_ms=pool.now_ms, grace_ms=MINUTE_MS)
+    else:
+        await pool.forget(meeting)
     assert await meetings() == 0
 
-    await pool.store.set_server_state(one, ServerState.ENABLED)
-    await pool.poll(one, {"made on the server": 3}, age_ms=60 * MINUTE_MS)
+
+async def test_disabled_server_keeps_the_users_of_meetings_without_a_record(
+    pool: StorePool,
+) -> None:
+    one = await pool.add("a")
+    meeting = await pool.create("m")
+    await pool.poll(one, {"m": 1, "made on the server": 30})
     await pool.store.set_server_state(one, ServerState.DISABLED)
-    assert await meetings() == 0
+    await pool.forget(meeting)
+    found = await pool.store.find_server(one)
+    assert found is not None
+    assert (found.meetings, found.users) == (2, 31)
 
 
 @pytest.mark.parametrize(

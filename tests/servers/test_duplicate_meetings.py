@@ -141,7 +141,7 @@ async def twice(
     async with open_live(redis_url, redis_namespace, bbbs[:1], **QUICK) as opened:
         await opened.create(**PASSWORDS)
         alias = BbbProcess(secret=bbbs[0].secret, port=bbbs[0].port, server_id="alias")
-        await opened.add(alias, load=1, url=f"{alias.url}/")
+        await opened.add(alias, load=1)
         yield opened
 
 

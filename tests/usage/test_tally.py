@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -145,6 +146,20 @@ def test_run_on_a_lost_server_is_written_and_goes_on_if_the_server_comes_back() 
     poll(state, 32, listed(2, START_MS + 31 * MINUTE_MS))
     close_lost(state, "bbb")
     assert poll(state, 60).entries == []
+
+
+@pytest.mark.parametrize("marks", ["", "true"])
+def test_lost_run_that_is_ended_later_has_ended_at_the_last_poll(marks: str) -> None:
+    state = ServerUsage()
+    poll(state, 1, listed(10))
+    close_lost(state, "bbb")
+    end = replace(note(), marks=marks)
+
+    (ended,) = end_run(state, end, START_MS + 700 * MINUTE_MS).entries
+
+    assert isinstance(ended, EndedRun)
+    minutes = (ended.ended_ms - START_MS) // MINUTE_MS
+    assert (ended.noticed, minutes) == (("reported", 700) if marks else ("lost", 1))
 
 
 def test_run_that_is_not_listed_for_a_moment_goes_on() -> None:

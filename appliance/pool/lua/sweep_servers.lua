@@ -1,5 +1,5 @@
 -- Remove the appliance's keys of servers that no longer exist: a Scalelite on the same stores that
--- removes a server does not know them. ARGV: none. Reply: number of servers removed.
+-- removes a server does not know them. Of disabled ones the records of meetings may have expired. ARGV: none. Reply: number of servers removed.
 local removed = 0
 for _, sid in ipairs(call('SMEMBERS', A .. 'servers')) do
   if call('EXISTS', P .. 'server:' .. sid) == 0 then
@@ -8,6 +8,8 @@ for _, sid in ipairs(call('SMEMBERS', A .. 'servers')) do
     call('SREM', A .. 'servers', sid)
     call('HDEL', A .. 'unseen_load', sid)
     removed = removed + 1
+  else
+    settle_counts(sid)
   end
 end
 return removed

@@ -1,13 +1,15 @@
 -- Add or change a server. ARGV[1]: JSON {id, new, fields = {...}, removed = [...],
 -- own = {...}, removed_own = [...] (fields of the appliance), state = ... (optional), retired = [...] (optional:
 -- ids under which a new server was retired; it takes over what they owe), registering = true (optional: polls
--- enable it)}. Reply: 1; 0 if it exists already (new) or does not exist (change), or if another server has the URL.
+-- enable it), unique = true (optional: refuse the URL of another server)}. Reply: 1; 0 if it exists already (new) or
+-- does not exist (change), or if another server has the URL.
 local q = cjson.decode(ARGV[1])
 local key = P .. 'server:' .. q.id
 local exists = call('EXISTS', key) == 1
 if q.new == exists then return 0 end
--- Two calls at once: the callers have compared the URLs in all their spellings.
-if q.fields.url and call('HGET', key, 'url') ~= q.fields.url then
+-- Two calls at once: the callers have compared the URLs in all their spellings. (A file of `servers sync` is checked
+-- as a whole: servers may exchange their URLs.)
+if q.unique and q.fields.url and call('HGET', key, 'url') ~= q.fields.url then
   for _, id in ipairs(call('SMEMBERS', P .. 'servers')) do
     if call('HGET', P .. 'server:' .. id, 'url') == q.fields.url then return 0 end
   end

@@ -265,6 +265,18 @@ async def test_two_servers_of_one_url_are_noted(redis_url: str, redis_namespace:
         assert result.notes == ("servers with the same url: a, b",)
 
 
+async def test_servers_of_a_file_may_exchange_their_urls_or_share_one(
+    redis_url: str, redis_namespace: str
+) -> None:
+    async with pool_of(redis_url, redis_namespace) as res:
+        for a, b in (("c", "c"), ("a", "b"), ("b", "a"), ("a", "c")):
+            file = FILE.replace("/a/api", f"/{a}/API").replace("/b/api", f"/{b}/API")
+            result = await sync_servers(res.servers, "me", file.replace("API", "api"))
+            assert {one.outcome.value for one in result.servers} == {"done"}
+            found = await res.pool.records.list_servers()
+            assert [one.url.split("/")[-2] for one in found] == [a, b]
+
+
 @pytest.mark.parametrize("mode", list(SyncMode))
 @pytest.mark.parametrize("dry_run", [False, True])
 async def test_servers_cannot_be_renamed(
