@@ -92,7 +92,7 @@ _CALLBACK_URLS = ("ended_url", "wanted_url")
 TRANSIENT = re.compile(
     r"protector_token_.+|appliance:(?:"
     r"lease[:-].+|leases|pollers|poller:.+|changes|instances|events|doctor|audit|emptied|handback|replicated|stale_.+"
-    r"|(?:console_ended|wrong_pins|ending|suspect|avoid|strays|breakout|limit_warned|creates"
+    r"|(?:console_ended|console_undo|wrong_pins|ending|suspect|avoid|strays|breakout|limit_warned|creates"
     r"|users_of|same_server):.*)",
     re.DOTALL,
 )
