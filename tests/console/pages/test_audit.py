@@ -44,9 +44,13 @@ async def test_time_to_search_from_is_in_the_zone_of_the_times_that_are_shown(
         assert "must be an ISO date" in await client.get("/scalelite/audit?since=noon")
 
 
-async def test_lists_of_an_entry_are_words(redis_url: str, redis_namespace: str) -> None:
+async def test_lists_and_objects_of_an_entry_are_words(
+    redis_url: str, redis_namespace: str
+) -> None:
     async with open_console(redis_url, redis_namespace) as opened:
-        change = Change("server bbb1", None, {"kept": ["room-0", "<b>"], "state": "disabled"})
+        before = {"metadata": {"owner": "a <i>", "topic": "x"}, "tags": {}}
+        after = {"kept": ["room-0", "<b>"], "state": "disabled", "rules": [{"a": 1, "b": [2]}]}
+        change = Change("server bbb1", before, after)
         await opened.features.audit.record("token anna", "panicServer", [change], DONE)
         client = await opened.log_in("viewer")
 
@@ -54,3 +58,6 @@ async def test_lists_of_an_entry_are_words(redis_url: str, redis_namespace: str)
 
         assert "kept <b>room-0, &lt;b&gt;</b>" in page
         assert "state <b>disabled</b>" in page
+        assert "metadata <b>owner=a &lt;i&gt;, topic=x</b>" in page
+        assert "tags <b>\N{EN DASH}</b>" in page
+        assert "rules <b>a=1, b=2</b>" in page
