@@ -23,7 +23,7 @@ def serve_https(scene: Scene) -> None:
         machine.shell(f"install -D -m 755 {EXAMPLES}/certbot-deploy-hook {HOOK}")
         machine.shell(f"RENEWED_LINEAGE={LINEAGE} {HOOK}")
         modes = machine.shell(f"stat --format='%a %U' {TLS} {TLS}/*").split("\n")
-        assert modes[:3] == ["700 _scalelite", *["400 _scalelite"] * 2], modes
+        assert modes[:3] == ["750 root", *["400 _scalelite"] * 2], modes
         folder = f"/etc/systemd/system/{UNIT}.service.d"
         machine.shell(f"mkdir -p {folder} && cp {EXAMPLES}/privileged-port.conf {folder}/")
         machine.run("systemctl", "daemon-reload")
