@@ -54,7 +54,10 @@ def check_backups(environ: Mapping[str, str]) -> list[str]:
     """Return why the daily backups of the package would fail."""
     directory = environ.get("BACKUP_DIR", "").strip()
     if directory and read_unit(environ, BACKUP_UNIT).protects(Path(directory)):
-        text = "its options make it read-only, or hide it; use a directory below /var, for example"
+        text = (
+            "its options make it read-only without ReadWritePaths=, or hide it; use a directory"
+            " below /var, for example"
+        )
         return [f"BACKUP_DIR: {directory} cannot be used by {BACKUP_UNIT}: {text}"]
     return []
 
@@ -63,7 +66,7 @@ def _check_boto3(settings: Settings) -> list[str]:
     from appliance.recordings.objects.bucket_client import Boto3Missing, check_boto3
 
     try:
-        if settings.s3.enabled:
+        if settings.s3.enabled and not settings.stores.database_disabled:
             check_boto3()
     except Boto3Missing as error:
         return [str(error)]

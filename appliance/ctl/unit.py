@@ -64,10 +64,12 @@ class Unit:
     def protects(self, path: Path) -> str:
         """Return why the service cannot write to a directory; empty: it can."""
         system = self.values.get("ProtectSystem")
-        if system == "strict" and not _is_below(path, self._writable()):
+        if _is_below(path, self._writable()):
+            return self.hides(path)
+        if system == "strict":
             return f"ReadWritePaths={path} is missing in a drop-in (`systemctl edit {UNIT[:-8]}`)"
         if system == "full" and _is_below(path, _SYSTEM):
-            return f"{path}: ProtectSystem= makes it read-only"
+            return f"{path}: ProtectSystem= makes it read-only without ReadWritePaths="
         return self.hides(path)
 
     def makes(self, path: Path) -> bool:

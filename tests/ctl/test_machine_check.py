@@ -68,21 +68,31 @@ def test_files_and_directories_are_tried(tmp_path: Path) -> None:
 
 
 def test_object_storage_needs_boto3(tmp_path: Path) -> None:
-    program = "import sys; sys.modules['boto3'] = None; from appliance.__main__ import main"
-    environ = ctl_environment(tmp_path / "ctl.sock", LOADBALANCER_SECRET=SECRET)
-    environ |= {"STATE_DIR": str(tmp_path), "BIND": "tcp://127.0.0.1:0"}
-    environ |= {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b"}
+    done = _check_without_boto3(tmp_path)
 
-    done = subprocess.run(
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: S3_RECORDING needs boto3: install")
+
+
+@pytest.mark.parametrize("variable", ["RECORDING_DISABLED", "DB_DISABLED"])
+def test_boto3_is_not_needed_without_recordings(tmp_path: Path, variable: str) -> None:
+    done = _check_without_boto3(tmp_path, **{variable: "true"})
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _check_without_boto3(directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    program = "import sys; sys.modules['boto3'] = None; from appliance.__main__ import main"
+    environ = ctl_environment(directory / "ctl.sock", LOADBALANCER_SECRET=SECRET)
+    environ |= {"STATE_DIR": str(directory), "BIND": "tcp://127.0.0.1:0"}
+    environ |= {"S3_RECORDING": "true", "S3_BUCKET_NAME": "b", **variables}
+    return subprocess.run(
         [sys.executable, "-c", f"{program}; sys.exit(main(['config', 'check']))"],
         env=environ,
         capture_output=True,
         text=True,
         check=False,
     )
-
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: S3_RECORDING needs boto3: install")
 
 
 def test_key_with_a_passphrase_is_refused_without_asking_for_it(tmp_path: Path) -> None:
@@ -250,6 +260,20 @@ def test_unit_protects_directories(path: str, reason: str) -> None:
     shown = unit.protects(Path(path))
     assert reason in shown
     assert bool(shown) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/usr/local/backups", ""),
+        ("/var/backups", ""),
+        ("/etc/backups", "/etc/backups: ProtectSystem= makes it read-only without ReadWritePaths="),
+    ],
+)
+def test_read_write_path_is_writable_below_a_protected_system(path: str, reason: str) -> None:
+    unit = Unit({"ProtectSystem": "full", "ReadWritePaths": "/usr/local/backups"})
+
+    assert unit.protects(Path(path)) == reason
 
 
 def test_unit_hides_homes_and_temporary_files() -> None:
