@@ -31,7 +31,7 @@ FALLBACK: Texts = {
     "join_all_full": {
         "title": "The maximum number of people is reached",
         "info": "No more people can be in meetings at the same time. You can try again when "
-        "somebody has left.",
+        "someone has left.",
         "action": "Try again",
     },
     "join_refused": {
