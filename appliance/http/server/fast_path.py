@@ -106,9 +106,19 @@ def parse_request(data: bytes) -> SimpleRequest | None:
 
 
 def for_h11(request: bytes) -> bytes:
-    """Return a simple request as h11 accepts it, with `?` for what is not ASCII in its target."""
-    line, end, rest = request.partition(b"\r\n")
+    """Return a request, or a part of one, with `?` for what is not ASCII in its first line."""
+    line, end, rest = request.partition(b"\n")
     return _NOT_ASCII.sub(b"?", line) + end + rest
+
+
+def parse_target(line: bytes) -> bytes | None:
+    """Return the target of a request line that is well-formed but for bytes that are not ASCII.
+
+    None: they are not UTF-8, or not in the query.
+    """
+    target = line.split(b" ")[1]
+    path, _, query = target.partition(b"?")
+    return target if path.isascii() and _is_utf8(query) else None
 
 
 def _is_utf8(target: bytes) -> bool:

@@ -15,6 +15,7 @@ from appliance.http.server.fast_path import (
     SimpleRequest,
     for_h11,
     parse_request,
+    parse_target,
     render_head,
 )
 
@@ -169,6 +170,25 @@ def test_query_in_unencoded_utf8_is_left_as_it_is() -> None:
     assert simple is not None
     assert simple.target == target
     assert for_h11(get(HOST, target=target)) == get(HOST, target=b"/a?b=Mathe-??&c=??")
+    assert for_h11(b"GET /?\xc3\nA: \xc3\n") == b"GET /??\nA: \xc3\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "is_understood"),
+    [
+        ("/a?b=ä".encode(), True),
+        ("http://x/a?b=ä?".encode(), True),
+        ("/ä?b=ä".encode(), False),
+        ("/ä".encode(), False),
+        (b"/a?b=\xe4", False),
+    ],
+)
+def test_target_that_is_not_ascii_is_understood_in_a_query_of_utf8(
+    target: bytes, is_understood: bool
+) -> None:
+    line = b"HEAD " + target + b" HTTP/1.1\r\n"
+
+    assert parse_target(line) == (target if is_understood else None)
 
 
 # --- answers --------------------------------------------------------------------------------------
