@@ -23,7 +23,7 @@ from appliance.redis.scripts import load_scripts
 from appliance.redis.store import RedisStore, open_redis_stores
 from tests.doubles.features import EventBook
 from tests.doubles.recordings import open_recordings
-from tests.doubles.redis_processes import redis_process
+from tests.doubles.redis_processes import RedisProcess, redis_process
 
 DAY_MS = 86_400_000
 NOW_MS = 1000 * DAY_MS
@@ -216,25 +216,32 @@ async def test_redis_keeps_the_newest_entries_without_a_database(
         assert await bench.waiting() == 1
 
 
+@asynccontextmanager
+async def redis_gone(namespace: str) -> AsyncIterator[tuple[RedisProcess, Bench, AuditTrail]]:
+    """Give a trail whose Redis has been killed."""
+    with redis_process() as redis:
+        async with open_bench(redis.unix_url, namespace) as bench:
+            trail = bench.trail()
+            redis.kill()
+            yield redis, bench, trail
+
+
 async def test_change_is_not_held_up_by_redis_and_its_entry_follows(
     redis_namespace: str,
 ) -> None:
-    with redis_process() as redis:
-        async with open_bench(redis.unix_url, redis_namespace) as bench:
-            trail = bench.trail()
-            redis.kill()
-            with trio.fail_after(5):
-                await record(trail, "while it was away")
-                with pytest.raises(TrailIncomplete, match="Redis does not answer") as caught:
-                    await trail.search(AuditQuery())
-                assert shown(caught.value.entries) == ["while it was away"]
+    async with redis_gone(redis_namespace) as (redis, bench, trail):
+        with trio.fail_after(5):
+            await record(trail, "while it was away")
+            with pytest.raises(TrailIncomplete, match="Redis does not answer") as caught:
+                await trail.search(AuditQuery())
+            assert shown(caught.value.entries) == ["while it was away"]
 
-            redis.start()
-            await bench.redis.client.wait_connected()
-            with trio.fail_after(40):
-                await trail.flush()
+        redis.start()
+        await bench.redis.client.wait_connected()
+        with trio.fail_after(40):
+            await trail.flush()
 
-            assert shown(await trail.search(AuditQuery())) == ["while it was away"]
+        assert shown(await trail.search(AuditQuery())) == ["while it was away"]
 
 
 def servers(first: int, end: int) -> list[Change]:
@@ -244,35 +251,29 @@ def servers(first: int, end: int) -> list[Change]:
 async def test_entry_that_comes_while_the_held_ones_are_written_pushes_no_other_out(
     redis_namespace: str,
 ) -> None:
-    with redis_process() as redis:
-        async with open_bench(redis.unix_url, redis_namespace) as bench:
-            trail = bench.trail()
-            redis.kill()
-            await trail.record("x", "c", servers(0, MAX_HELD), DONE)
-            redis.start()
-            await bench.redis.client.wait_connected()
-            redis.signal(signal.SIGSTOP)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(trail.flush)
-                await trio.testing.wait_all_tasks_blocked()
-                await trail.record("x", "c", servers(MAX_HELD, MAX_HELD + 1), DONE)
-                redis.signal(signal.SIGCONT)
+    async with redis_gone(redis_namespace) as (redis, bench, trail):
+        await trail.record("x", "c", servers(0, MAX_HELD), DONE)
+        redis.start()
+        await bench.redis.client.wait_connected()
+        redis.signal(signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trail.flush)
+            await trio.testing.wait_all_tasks_blocked()
+            await trail.record("x", "c", servers(MAX_HELD, MAX_HELD + 1), DONE)
+            redis.signal(signal.SIGCONT)
 
-            found = {entry.object for entry in await trail.search(AuditQuery(limit=2 * MAX_HELD))}
-            assert found == {f"server {number}" for number in range(MAX_HELD + 1)}
+        found = {entry.object for entry in await trail.search(AuditQuery(limit=2 * MAX_HELD))}
+        assert found == {f"server {number}" for number in range(MAX_HELD + 1)}
 
 
 async def test_entries_dropped_because_redis_is_away_for_too_long_are_counted_in_the_log(
     redis_namespace: str,
 ) -> None:
-    with redis_process() as redis:
-        async with open_bench(redis.unix_url, redis_namespace) as bench:
-            trail = bench.trail()
-            redis.kill()
-            await trail.record("x", "c", servers(0, MAX_HELD), DONE)
-            assert not bench.book.named("audit_entries_dropped")
+    async with redis_gone(redis_namespace) as (_, bench, trail):
+        await trail.record("x", "c", servers(0, MAX_HELD), DONE)
+        assert not bench.book.named("audit_entries_dropped")
 
-            await trail.record("x", "c", servers(MAX_HELD, MAX_HELD + 3), DONE)
+        await trail.record("x", "c", servers(MAX_HELD, MAX_HELD + 3), DONE)
 
-            (dropped,) = bench.book.named("audit_entries_dropped")
-            assert (dropped["subject"], dropped["count"]) == ("memory", 3)
+        (dropped,) = bench.book.named("audit_entries_dropped")
+        assert (dropped["subject"], dropped["count"]) == ("memory", 3)
