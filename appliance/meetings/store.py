@@ -26,6 +26,7 @@ from appliance.model import (
 from appliance.pool.records import (
     NOTIFY_AFTER_END_MS,
     RECORD_FIELDS,
+    SWEEP_GRACE_MS,
     identity_of,
     parse_meeting,
     tenant_arguments,
@@ -265,6 +266,7 @@ def placement_arguments(request: PlacementRequest, rules: PlacementRules) -> str
         "own_passwords": request.own_passwords,
         "voice_bridges": request.voice_bridges,
         "now_ms": request.now_ms,
+        "sweep_grace_ms": SWEEP_GRACE_MS,
         "tie_breaker": request.tie_breaker,
         "creating_until_ms": request.now_ms + rules.creating_ms,
         "ttl_s": rules.ttl_s,

@@ -31,6 +31,9 @@ NOTIFY_AFTER_LOSS_MS = 5_000
 appliance's meetingEndedURL at about that time, with more details."""
 NOTIFY_AFTER_END_MS = 15_000
 """The same after an `end`: the server first removes all users."""
+SWEEP_GRACE_MS = 60_000
+"""An entry that points nowhere is removed once that was noted so long ago: Scalelite writes some
+entries before the record."""
 CHUNK = 100
 """Servers per round trip, 1.5 ms of Redis. More would make calls wait, there and here."""
 SUSPECT_MS = 30_000

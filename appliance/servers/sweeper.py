@@ -8,17 +8,16 @@ from __future__ import annotations
 import trio
 
 from appliance.faults import StoreDown
+from appliance.pool.records import SWEEP_GRACE_MS
 from appliance.servers.deps import ServerDeps
 
 INTERVAL_S = 61.0
-"""A little more than GRACE_MS, so that the second sweep may remove entries."""
-GRACE_MS = 60_000
-"""Also in meetings/lua/place_meeting.lua."""
+"""A little more than SWEEP_GRACE_MS, so that the second sweep may remove entries."""
 _LEASE_SHARE = 0.95
 
 
 async def sweep_forever(
-    deps: ServerDeps, *, interval_s: float = INTERVAL_S, grace_ms: int = GRACE_MS
+    deps: ServerDeps, *, interval_s: float = INTERVAL_S, grace_ms: int = SWEEP_GRACE_MS
 ) -> None:
     """Sweep once a minute until cancelled; entries also found `grace_ms` ago are removed."""
     # A little less than the interval, so that the same appliance can claim the next sweep.

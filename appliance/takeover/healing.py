@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import trio
 
 from appliance.admin_calls.refusal import RefusalKind, Refused
+from appliance.pool.records import SWEEP_GRACE_MS
 from appliance.recordings.administration import open_recordings, repair_recordings
 from appliance.recordings.calls import empty_trash
 from appliance.recordings.recording import is_deleted
@@ -33,7 +34,6 @@ from appliance.takeover.recording_findings import (
     wrong_places,
 )
 
-_SWEEP_GRACE_MS = 60_000
 _FAILED = "formats whose files could not be moved or removed"
 _FAILED_ADVICE = "check the directories and their permissions, then heal again"
 
@@ -63,7 +63,7 @@ async def _heal_pool(deps: TakeoverDeps, who: str, *, dry_run: bool) -> StepResu
     if dry_run:
         result.findings = before
         return result
-    await deps.servers.store.sweep(now_ms=deps.now_ms(), grace_ms=_SWEEP_GRACE_MS)
+    await deps.servers.store.sweep(now_ms=deps.now_ms(), grace_ms=SWEEP_GRACE_MS)
     if not before:
         return result
     healed: set[str] = set()

@@ -9,7 +9,8 @@ from functools import partial
 import trio
 
 from appliance.features import Features
-from appliance.servers.sweeper import GRACE_MS, INTERVAL_S, sweep_forever
+from appliance.pool.records import SWEEP_GRACE_MS
+from appliance.servers.sweeper import INTERVAL_S, sweep_forever
 from tests.doubles.bbb_process import BbbProcess, until
 from tests.doubles.live_pool import LivePool, open_live
 from tests.doubles.redis_processes import redis_process
@@ -69,7 +70,7 @@ async def test_one_appliance_sweeps_for_all(redis_url: str, redis_namespace: str
 
 
 def test_second_sweep_may_remove_what_the_first_one_found() -> None:
-    assert INTERVAL_S * 1000 > GRACE_MS
+    assert INTERVAL_S * 1000 > SWEEP_GRACE_MS
 
 
 async def test_sweeper_goes_on_when_the_store_was_away(redis_namespace: str) -> None:

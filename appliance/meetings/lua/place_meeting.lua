@@ -12,7 +12,6 @@ local CHUNK = 32
 local WORST_RANK = 16
 
 -- A number of another meeting is only taken where a sweep would free it, by the same rule.
-local SWEEP_GRACE_MS = 60000 -- as in servers/sweeper.py
 local function take_voice_bridge(first)
   local key, candidates = P .. 'voice_bridges', q.voice_bridges
   if first and first ~= '' then table.insert(candidates, 1, first) end
@@ -20,7 +19,7 @@ local function take_voice_bridge(first)
     if call('HSETNX', key, candidate, id) == 1 then return candidate end
     local owner = call('HGET', key, candidate)
     if owner == id then return candidate end
-    if is_stale_bridge(candidate, owner, q.now_ms, SWEEP_GRACE_MS) then
+    if is_stale_bridge(candidate, owner, q.now_ms, q.sweep_grace_ms) then
       call('HSET', key, candidate, id)
       return candidate
     end

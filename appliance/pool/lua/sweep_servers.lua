@@ -1,5 +1,6 @@
 -- Remove the appliance's keys of servers that no longer exist: a Scalelite on the same stores that
--- removes a server does not know them. Of disabled ones the records of meetings may have expired. ARGV: none. Reply: number of servers removed.
+-- removes a server does not know them. Of disabled ones the records of meetings may have expired.
+-- ARGV: none. Reply: number of servers removed.
 local removed = 0
 for _, sid in ipairs(call('SMEMBERS', A .. 'servers')) do
   if call('EXISTS', P .. 'server:' .. sid) == 0 then
