@@ -27,7 +27,7 @@ from appliance.tenants.values import TenantSetting
 REQUIRED = "(required)"
 """Stands in shown calls for what front-ends must give."""
 OWN, SEALED = "(the appliance's)", "(encrypted for the server)"
-"""Stand for values that each create gets anew."""
+"""Stand for values that are new with each create."""
 _OWN_VALUES = {"voiceBridge", "meetingEndedURL"}
 _NO_TENANTS = f"Multitenancy is disabled: there are only the limits of `{DEFAULT_TENANT}`"
 

@@ -80,7 +80,7 @@ async def test_call_without_an_answer_fails_in_time(receiver: CallbackReceiver, 
             await client.send("POST", receiver.url(path), {}, b"x")
 
 
-async def test_call_fails_when_nobody_is_there(client: OutboundClient) -> None:
+async def test_call_fails_when_no_server_listens(client: OutboundClient) -> None:
     with pytest.raises(CallFailed, match="refused"):
         await client.send("POST", "http://127.0.0.1:9/?token=geheim", {}, b"")
     with pytest.raises(CallFailed, match="name look-up") as failed:

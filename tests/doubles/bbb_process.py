@@ -247,7 +247,7 @@ class BbbProcess:
         self.control("forget_meetings")
 
     def reset(self) -> None:
-        """Make it as good as new: no faults, meetings, hooks, requests and callbacks."""
+        """Reset it: no faults, meetings, hooks, requests and callbacks."""
         self.control("reset")
 
     def drop_connections(self) -> None:

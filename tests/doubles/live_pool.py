@@ -220,7 +220,7 @@ async def open_live(
     enable: bool = True,
     **variables: Any,
 ) -> AsyncIterator[LivePool]:
-    """Give a pool of these servers, which are made as good as new.
+    """Give a pool of these servers, which are reset.
 
     `spread`: all with the same load. `enable`: False leaves the pool empty.
     """

@@ -1,4 +1,4 @@
-"""Fixture: three simulated BBB servers, as good as new for every test that asks for them.
+"""Fixture: three simulated BBB servers, reset for every test that asks for them.
 
 A pytest plugin, which tests must not import.
 """

@@ -349,7 +349,7 @@ async def test_cordoned_server_is_disabled_once_it_is_empty(pool: StorePool) -> 
 async def test_disabled_server_has_no_meetings_once_the_last_has_ended(
     pool: StorePool, expires: bool
 ) -> None:
-    """It is not polled: what BBB still listed when all users had left counted for ever."""
+    """It is not polled: what BBB still listed when all users had left counted forever."""
 
     async def meetings() -> int:
         found = await pool.store.find_server(one)

@@ -211,7 +211,7 @@ async def test_daily_work_that_failed_is_due_still(opened: Opened) -> None:
         await fail()
     async with table.claim_daily("w", 3600) as due:
         assert due
-    # A time in the future, by a clock that was wrong, must not put it off for ever.
+    # A time in the future, by a clock that was wrong, must not put it off forever.
     await postgres.execute("UPDATE appliance.daily_work SET finished_at = now() + interval '9 d'")
     async with table.claim_daily("w", 3600) as due:
         assert due

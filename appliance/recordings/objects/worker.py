@@ -200,7 +200,7 @@ class ObjectWorker:
                 self._pass_on(process, *process.connection.recv())
         except (OSError, EOFError):
             pass
-        except Exception as error:  # the callers must not wait for ever
+        except Exception as error:  # the callers must not wait forever
             self._log.error("object_worker_broke", exc_info=error)
         with self._lock:
             closed = self._process is not process

@@ -1,4 +1,4 @@
-"""SIGKILL at every step of what changes objects: nothing is lost, and nothing is left for ever."""
+"""SIGKILL at every step of what changes objects: nothing is lost, and nothing is left forever."""
 
 from __future__ import annotations
 
